@@ -1,0 +1,89 @@
+"""Plugin options: ``key=value`` text, TOML or JSON become validated objects.
+
+Options are pydantic models that refuse unknown keys; every field carries a description, which
+``mer plugins show`` prints. They are validated before a plugin's heavy imports happen.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mer_core.errors import OptionError, UsageError
+
+
+class Options(BaseModel):
+    """Base of every plugin's options: unknown keys are refused, instances never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+class NoOptions(Options):
+    """For plugins without options."""
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def parse_pairs(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """``["acoustic.n_mels=80"]`` -> ``{"acoustic": {"n_mels": 80}}``.
+
+    The owner is everything before the last dot of the key, so stream names
+    (``speech:acoustic.n_mels=80``) work too. Values are read as JSON where they are JSON.
+
+    Raises:
+        UsageError: for text that is not ``OWNER.KEY=VALUE``.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        owner, dot, field = key.strip().rpartition(".")
+        if not (equals and dot and owner and field):
+            raise UsageError(f"option {pair!r} is not OWNER.KEY=VALUE.", "For example: -o acoustic.n_mels=80.")
+        found.setdefault(owner, {})[field] = _value(value.strip())
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def validate(cls: type[OptionsT], values: Mapping[str, Any], owner: str) -> OptionsT:
+    """Build ``cls`` from ``values``.
+
+    Raises:
+        OptionError: naming ``owner``, each wrong key and the close match or what was expected.
+    """
+    try:
+        return cls.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [_explain(cls, problem) for problem in error.errors()]
+        raise OptionError(f"{owner}: " + "; ".join(lines) + ".", f"See 'mer plugins show {owner}'.") from None
+
+
+def _explain(cls: type[Options], problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "options"
+    if problem["type"] != "extra_forbidden":
+        return f"option {key}: {problem['msg'].lower()}"
+    close = difflib.get_close_matches(key, cls.model_fields, n=1)
+    return f"no option {key!r}" + (f", did you mean {close[0]!r}?" if close else "")
+
+
+def describe(cls: type[Options]) -> list[tuple[str, str, str, str]]:
+    """Rows ``(name, type, default, description)`` of an options class, in declared order."""
+    rows = []
+    for name, info in cls.model_fields.items():
+        kind = getattr(info.annotation, "__name__", None)
+        shown = kind if kind and "[" not in str(info.annotation) else str(info.annotation).replace("typing.", "")
+        default = (
+            "required" if info.is_required() else json.dumps(info.get_default(call_default_factory=True), default=str)
+        )
+        rows.append((name, shown, default, info.description or ""))
+    return rows

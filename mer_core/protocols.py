@@ -1,0 +1,168 @@
+"""What a plugin implements. Five short protocols, read in one sitting.
+
+Plugins do not inherit from these; having the methods is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from mer_core.types import (
+    Clip,
+    Derived,
+    Failure,
+    Features,
+    Fold,
+    Missing,
+    Sample,
+    StreamData,
+    StreamInfo,
+    TargetSpec,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+Progress = Callable[[str, int, int, str], None]
+"""``progress(stage, done, total, note)``: called often, must be cheap; ``total`` 0 if unknown."""
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """Turns decoded inputs into features of one modality.
+
+    ``__init__(options, device)`` is ready to work on return; ``device`` is a torch device string.
+    """
+
+    @property
+    def dim(self) -> int:
+        """Number of feature columns, known before the first clip."""
+        ...
+
+    def extract(self, batch: Sequence[Sample]) -> Sequence[Features | Missing | Failure]:
+        """One answer per sample, in order.
+
+        A clip's features do not depend on what else is in the batch: padding never leaks. If the
+        whole call raises, the engine bisects the batch to find the clip that caused it.
+        """
+        ...
+
+
+@runtime_checkable
+class StreamExtractor(Extractor, Protocol):
+    """An extractor that prefers to see all clips in one pass (layer by layer, say)."""
+
+    def extract_stream(self, samples: Iterator[Sample]) -> Iterator[tuple[str, Features | Missing | Failure]]:
+        """Yield ``(sample id, answer)`` for every sample, in any order."""
+        ...
+
+
+@runtime_checkable
+class SupervisedExtractor(Extractor, Protocol):
+    """An extractor that learns from labels. The workflow fits one per fold, on its training part."""
+
+    def fit(self, samples: Iterable[Sample], targets: Sequence[int], seed: int) -> Mapping[str, NDArray[Any]]:
+        """Learn, and return the state that :meth:`restore` needs, as named arrays."""
+        ...
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Put a fitted state back."""
+        ...
+
+
+@runtime_checkable
+class Deriver(Protocol):
+    """Makes a stored artefact that extractors read. ``__init__(options, device)`` as above."""
+
+    def derive(self, batch: Sequence[Sample]) -> Sequence[Derived | Missing | Failure]:
+        """One answer per sample, in order."""
+        ...
+
+
+@runtime_checkable
+class Fusion(Protocol):
+    """Builds a module over streams. ``__init__(options)``."""
+
+    def build(self, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> nn.Module:
+        """A module with ``forward(x, mask) -> FusionOutput``.
+
+        ``x`` maps a stream name to [B, D] (clip level) or [B, T, D] (frame level); ``mask`` maps it
+        to bool [B] or [B, T], False where the stream is absent. Values behind a False, NaN
+        included, change no output and no gradient (:mod:`mer_core.presence` does this for you).
+        Module keys never derive from stream names.
+        """
+        ...
+
+
+class TrainingData(Protocol):
+    """What a trainer receives: N clips, never one of the test split."""
+
+    ids: tuple[str, ...]
+    targets: TargetSpec
+    labels: NDArray[np.int64]
+    """[N], index into ``targets.classes``; -1 where unlabelled."""
+    groups: tuple[str, ...] | None
+    """[N] speaker (or other group) of each clip, or None where unknown."""
+    folds: tuple[Fold, ...]
+    """Empty: train one model on everything labelled."""
+    streams: Mapping[str, StreamInfo]
+
+    def features(self, stream: str, fold: int | None) -> StreamData:
+        """All N clips of ``stream`` as fold ``fold`` sees them (supervised extractors differ)."""
+        ...
+
+
+class Model(Protocol):
+    """A fitted model: predicts, saves itself and says how it was trained."""
+
+    targets: TargetSpec
+    streams: Mapping[str, StreamInfo]
+    summary: Mapping[str, Any]
+    """JSON-able: selection, epochs, steps, parameters, learning curves per fold, imputed cells."""
+
+    def predict(self, features: Mapping[str, StreamData], fold: int | None = None) -> NDArray[np.float64]:
+        """Probabilities [N, C]: of the ensemble, or of fold ``fold``'s member alone."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write safetensors and JSON into ``folder``."""
+        ...
+
+
+class Trainer(Protocol):
+    """Fits a fusion. ``__init__(options, device)``."""
+
+    def fit(self, fusion: Fusion, data: TrainingData, seed: int, progress: Progress | None = None) -> Model:
+        """Train one member per fold (or one on everything) and return the model."""
+        ...
+
+    def load(self, folder: Path, fusion: Fusion) -> Model:
+        """Read back what :meth:`Model.save` wrote."""
+        ...
+
+
+class Dataset(Protocol):
+    """A data set known by name. ``__init__(options)``."""
+
+    def prepare(self, folder: Path, progress: Progress | None = None) -> Path:
+        """Make or find the data below ``folder``; return the manifest. Idempotent."""
+        ...
+
+
+__all__ = [
+    "Clip",
+    "Dataset",
+    "Deriver",
+    "Extractor",
+    "Fusion",
+    "Model",
+    "Progress",
+    "StreamExtractor",
+    "SupervisedExtractor",
+    "Trainer",
+    "TrainingData",
+]

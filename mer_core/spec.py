@@ -1,0 +1,241 @@
+"""What a plugin declares about itself, readable without importing the plugin.
+
+A spec is plain data: names, strings, numbers. The module that lists specs must import in
+milliseconds (no torch, no numpy); the implementation is named as ``"package.module:Class"`` and
+imported only when it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any, ClassVar
+
+from mer_core.errors import PluginError
+
+API_VERSION = 1
+"""Version of the plugin contract. A spec written for another version is listed, never loaded."""
+
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInput:
+    """Mono float32 sound at ``rate`` Hz. Arrives as :class:`mer_core.types.Audio`."""
+
+    rate: int = 16000
+
+
+@dataclass(frozen=True, slots=True)
+class FramesInput:
+    """Frames of the video: at ``fps`` per second, or ``count`` spread over the clip, or all.
+
+    Args:
+        fps: frames per second, by presentation time; never more than the video has.
+        count: exactly this many frames, centred in equal segments (METHODS: TSN test sampling).
+        faces: aligned crops of the main face instead of whole frames, ``size`` pixels square.
+        size: side of the square crop in pixels, for faces.
+        max_side: whole frames are scaled down so that the longer side has at most this many pixels.
+        stream: arrive as an iterator (:class:`mer_core.types.FrameStream`) instead of an array.
+    """
+
+    fps: float | None = None
+    count: int | None = None
+    faces: bool = False
+    size: int | None = None
+    max_side: int | None = None
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """The transcript. Arrives as :class:`mer_core.types.Text`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedInput:
+    """What the deriver producing ``name`` made. Arrives as :class:`mer_core.types.Derived`."""
+
+    name: str
+
+
+Input = AudioInput | FramesInput | TextInput | DerivedInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginSpec:
+    """The part that every kind of plugin declares.
+
+    Args:
+        name: ``[a-z][a-z0-9-]*``, unique within its kind.
+        target: ``"package.module:Class"`` of the implementation.
+        summary: one line for ``mer plugins list``.
+        options: ``"package.module:OptionsClass"`` (a :class:`mer_core.options.Options`), or empty.
+        version: raise it whenever the plugin's *outputs* change; cached results then expire.
+        requires: import names that must be installed, e.g. ``("onnxruntime",)``.
+        install: the exact command that installs what is missing.
+        licence: licence of the code, where it is not the distribution's.
+        weights_licence: licence of the weights it loads, empty if it has none.
+        api: the contract version the plugin was written for.
+    """
+
+    kind: ClassVar[str] = "plugin"
+
+    name: str
+    target: str
+    summary: str = ""
+    options: str = ""
+    version: str = "1"
+    requires: tuple[str, ...] = ()
+    install: str = ""
+    licence: str = ""
+    weights_licence: str = ""
+    api: int = API_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractorSpec(PluginSpec):
+    """An extractor: decoded inputs of one modality in, features out.
+
+    Args:
+        modality: speech, image, video, text, or a name of your own.
+        inputs: what to decode for it, by the name under which it arrives. An options class may
+            compute them from its fields by defining ``inputs(self) -> dict[str, Input]``.
+        level: ``frame`` where features have a time axis, else ``clip``.
+        per_thread: cheap on a CPU and without shared state: the engine builds one instance per
+            worker thread and calls it right after decoding, with batches of one.
+        batch_seconds: for other extractors, how many seconds of input go into one batch.
+        supervised: implements :class:`mer_core.protocols.SupervisedExtractor`.
+    """
+
+    kind: ClassVar[str] = "extractor"
+
+    modality: str
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    level: str = "frame"
+    per_thread: bool = False
+    batch_seconds: float = 120.0
+    supervised: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeriverSpec(PluginSpec):
+    """A deriver: makes a stored artefact that extractors read as an input.
+
+    ``produces`` is the name of the artefact, e.g. ``faces`` or ``ranking``.
+    """
+
+    kind: ClassVar[str] = "deriver"
+
+    produces: str
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    per_thread: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionSpec(PluginSpec):
+    """A fusion. ``stackable``: its graph works under ``torch.func.vmap``, so folds train at once."""
+
+    kind: ClassVar[str] = "fusion"
+
+    stackable: bool = False
+    levels: tuple[str, ...] = ("clip",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSpec(PluginSpec):
+    """A trainer: fits a fusion over folds and returns a model."""
+
+    kind: ClassVar[str] = "trainer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(PluginSpec):
+    """A data set known by name: ``prepare(folder, options)`` makes or finds its manifest."""
+
+    kind: ClassVar[str] = "dataset"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresetSpec(PluginSpec):
+    """A named choice of plugins: what ``--preset NAME`` stands for.
+
+    ``extractors`` maps a modality to the names of its extractors.
+    """
+
+    kind: ClassVar[str] = "preset"
+
+    target: str = ""
+    extractors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    derivers: Mapping[str, str] = field(default_factory=dict)
+    fusion: str = "attention"
+    trainer: str = "cv"
+    pooling: str = "mean_std"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolSpec(PluginSpec):
+    """A published experimental protocol: what ``--protocol NAME`` sets.
+
+    Args:
+        folds: ``grouped`` (stratified, a speaker stays together) or ``shuffle`` (plain and seeded).
+        trainer_options: overrides of the trainer's defaults.
+        fusion_options: overrides of the fusion's defaults.
+    """
+
+    kind: ClassVar[str] = "protocol"
+
+    target: str = ""
+    folds: str = "grouped"
+    pooling: str = ""
+    trainer_options: Mapping[str, Any] = field(default_factory=dict)
+    fusion_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_spec(spec: PluginSpec) -> None:
+    """Refuse a spec that could not be used.
+
+    Raises:
+        PluginError: naming the field that is wrong.
+    """
+    if not NAME_PATTERN.fullmatch(spec.name):
+        raise PluginError(f"plugin name {spec.name!r} is not of the form [a-z][a-z0-9-]*.", "Rename it.")
+    if spec.api != API_VERSION:
+        raise PluginError(
+            f"{spec.name} was written for plugin API {spec.api}; this mer has API {API_VERSION}.",
+            "Install a version of the plugin made for this mer.",
+        )
+    wanted = [spec.target] if spec.kind not in ("preset", "protocol") else []
+    for reference in [*wanted, *filter(None, [spec.options])]:
+        if reference.count(":") != 1:
+            raise PluginError(
+                f"{spec.name}: {reference!r} is not 'module:Class'.", "Write it as 'package.module:Class'."
+            )
+
+
+def declared_inputs(spec: ExtractorSpec | DeriverSpec, options: Any) -> dict[str, Input]:
+    """The inputs of a plugin under the given options (the options class may compute them)."""
+    compute = getattr(options, "inputs", None)
+    return dict(compute()) if callable(compute) else dict(spec.inputs)
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON-able data with a stable order."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"type": type(value).__name__, **plain(asdict(value))}
+    if hasattr(value, "model_dump"):
+        return plain(value.model_dump(mode="json"))
+    if isinstance(value, Mapping):
+        return {str(key): plain(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def digest(value: Any, length: int = 24) -> str:
+    """Stable hexadecimal digest of JSON-able ``value``."""
+    text = json.dumps(plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
