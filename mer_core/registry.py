@@ -149,7 +149,7 @@ def _add_entry_point(manager: pluggy.PluginManager, catalogue: Catalogue, point:
     distribution = point.dist.name if point.dist else "unknown"
     try:
         plugin = point.load()
-    except Exception as error:  # noqa: BLE001 - a third party's import may raise anything
+    except Exception as error:
         reason = f"importing {point.value} raised {type(error).__name__}: {error}"
         catalogue.problems.append(Problem(distribution, point.name, reason))
         return
@@ -163,7 +163,7 @@ def _add(manager: pluggy.PluginManager, catalogue: Catalogue, plugin: object, di
         manager.check_pending()
         caller = manager.subset_hook_caller("mer_specs", [p for p in manager.get_plugins() if p is not plugin])
         specs = [spec for batch in caller() for spec in batch]
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:
         catalogue.problems.append(Problem(distribution, name, f"{type(error).__name__}: {error}"))
         if manager.get_plugin(registered) is not None:
             manager.unregister(name=registered)
