@@ -1,0 +1,123 @@
+"""One run as data: which clips, streams, fusion, trainer and folds. Saved fully resolved as TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mer_core.errors import DataError, UsageError
+from mer_core.types import stream_order
+
+CONFIG_SCHEMA = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PluginChoice(_Part):
+    """A plugin by registry name, with all its options."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class StreamChoice(_Part):
+    """One stream: its extractor, the extractor's options and how frames become one vector."""
+
+    extractor: str
+    pooling: Literal["mean", "mean_std", "mean_var"] = "mean_std"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class DataChoice(_Part):
+    """Where the clips are: a path, or the name of a data set plugin."""
+
+    source: str = "sample"
+    columns: dict[str, str] = Field(default_factory=dict)
+    label_map: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class FoldChoice(_Part):
+    """How the labelled clips are split for cross-validation."""
+
+    k: int | Literal["loo"] = 5
+    kind: Literal["grouped", "shuffle"] = "grouped"
+    group: str = "speaker"
+
+
+class RunConfig(_Part):
+    """Everything that decides the result of a run."""
+
+    version: int = CONFIG_SCHEMA
+    data: DataChoice = Field(default_factory=DataChoice)
+    streams: dict[str, StreamChoice]
+    derivers: dict[str, PluginChoice] = Field(default_factory=dict)
+    fusion: PluginChoice
+    trainer: PluginChoice
+    folds: FoldChoice = Field(default_factory=FoldChoice)
+    preset: str = "lite"
+    protocol: str = ""
+    seed: int = 0
+    device: str = "auto"
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modalities of the streams, in saved order."""
+        ordered = sorted(self.streams, key=stream_order)
+        return tuple(dict.fromkeys(name.partition(":")[0] for name in ordered))
+
+
+def read_config(file: Path | None) -> dict[str, Any]:
+    """The contents of a config file (empty for None), its top-level keys checked.
+
+    Raises:
+        UsageError, DataError: not there, not TOML, another version, an unknown key.
+    """
+    if file is None:
+        return {}
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"there is no config file {file}.", "Give the path of a run's config.toml.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} is not TOML: {error}.", "Correct that line.") from None
+    if found.get("version", CONFIG_SCHEMA) != CONFIG_SCHEMA:
+        raise DataError(f"{file} has version {found['version']}; this mer reads {CONFIG_SCHEMA}.", "Make a new one.")
+    unknown = sorted(set(found) - set(RunConfig.model_fields))
+    if unknown:
+        raise DataError(f"{file} has the unknown key {unknown[0]!r}.", f"Keys are {', '.join(RunConfig.model_fields)}.")
+    return found
+
+
+def validate_config(values: Mapping[str, Any]) -> RunConfig:
+    """A :class:`RunConfig` from plain data.
+
+    Raises:
+        UsageError: naming the key.
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"config {where}: {first['msg'].lower()}.", "Correct it and run again.") from None
+
+
+def write_config(config: RunConfig, file: Path) -> None:
+    """Write ``config`` so that ``mer run --config FILE`` does the same run again."""
+    values = _without_none(config.model_dump(mode="json"))
+    file.write_text(tomli_w.dumps(values), encoding="utf-8")
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: an option that is None is left out and gets its default (None) again."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list) else value
