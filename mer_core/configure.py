@@ -216,7 +216,7 @@ def _derivers(
     faces: str | None,
     asked: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    base = {name: {"name": deriver} for name, deriver in preset.derivers.items()}
+    base: dict[str, dict[str, Any]] = {name: {"name": deriver} for name, deriver in preset.derivers.items()}
     base.update(saved.get("derivers", {}))
     if faces:
         base["faces"] = {"name": faces}

@@ -1,0 +1,117 @@
+"""Flags that several commands share, and how they become one configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mer_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from mer_core.config import RunConfig
+    from mer_core.registry import Catalogue
+
+DATA, STREAMS, TRAINING, WORK = "Data", "Streams", "Training", "Work"
+
+Data = Annotated[
+    str | None,
+    typer.Option("--data", "-d", help="Manifest, folder or data set name.", show_default="sample", rich_help_panel=DATA),
+]
+Column = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="OURS=THEIRS", help="Map a column name: label=emotion.", rich_help_panel=DATA),
+]
+Label = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="THEIRS=OURS", help="Map a label: joyful=happy.", rich_help_panel=DATA),
+]
+Modalities = Annotated[
+    str | None,
+    typer.Option("--modalities", "-m", metavar="LIST", help="speech,image,video,text.", rich_help_panel=STREAMS),
+]
+ExtractorFlag = Annotated[
+    list[str] | None,
+    typer.Option("--extractor", "-e", metavar="MODALITY=NAME", help="Choose an extractor.", rich_help_panel=STREAMS),
+]
+Preset = Annotated[
+    str | None, typer.Option(help="A named choice of plugins.", show_default="lite", rich_help_panel=STREAMS)
+]
+Faces = Annotated[
+    str | None, typer.Option(help="Deriver that finds faces.", show_default="haar", rich_help_panel=STREAMS)
+]
+Pooling = Annotated[
+    str | None,
+    typer.Option(help="mean, mean_std or mean_var.", show_default="mean_std", rich_help_panel=STREAMS),
+]
+OptionFlag = Annotated[
+    list[str] | None,
+    typer.Option("--option", "-o", metavar="OWNER.KEY=VALUE", help="Any plugin's option.", rich_help_panel=STREAMS),
+]
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="A run's config.toml.", rich_help_panel=WORK)]
+CacheFlag = Annotated[Path | None, typer.Option("--cache", help="Cache folder.", rich_help_panel=WORK)]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda:0 ...", show_default="auto", rich_help_panel=WORK)]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Decoding threads.", show_default="all cores", rich_help_panel=WORK)
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 if any clip failed.", rich_help_panel=WORK)]
+Verify = Annotated[bool, typer.Option("--verify", help="Hash every file's content again.", rich_help_panel=WORK)]
+Retry = Annotated[
+    bool, typer.Option("--retry-crashed", help="Try clips again that killed the process.", rich_help_panel=WORK)
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=WORK)]
+Seed = Annotated[int | None, typer.Option(help="Seed of folds and training.", show_default="0", rich_help_panel=TRAINING)]
+
+
+def pairs(items: list[str] | None, flag: str) -> dict[str, str]:
+    """``["a=b"]`` -> ``{"a": "b"}``.
+
+    Raises:
+        UsageError: naming the flag and the item without an equals sign.
+    """
+    found = {}
+    for item in items or []:
+        key, equals, value = item.partition("=")
+        if not (equals and key.strip() and value.strip()):
+            raise UsageError(f"{flag} {item!r} is not of the form A=B.", f"Write for example {flag} a=b.")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def listed(text: str | None) -> list[str] | None:
+    """``"speech, text"`` -> ``["speech", "text"]``; None stays None.
+
+    Raises:
+        UsageError: an empty list.
+    """
+    if text is None:
+        return None
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise UsageError("--modalities is empty.", "Write for example --modalities speech,text.")
+    return names
+
+
+def configure(
+    catalogue: Catalogue,
+    *,
+    column: list[str] | None,
+    label: list[str] | None,
+    modalities: str | None,
+    extractor: list[str] | None,
+    option: list[str] | None,
+    **rest: Any,
+) -> RunConfig:
+    """The configuration that a command's flags ask for."""
+    from mer_core.configure import make_config
+
+    return make_config(
+        catalogue,
+        columns=pairs(column, "--column"),
+        label_map=pairs(label, "--label"),
+        modalities=listed(modalities),
+        extractors=pairs(extractor, "--extractor"),
+        options=option or (),
+        **rest,
+    )
