@@ -30,7 +30,9 @@ def build_app() -> typer.Typer:
     app.add_typer(faces.app, name="faces")
     app.add_typer(plugins.app, name="plugins")
     app.command()(doctor.command)
-    for registered, module in zip(app.registered_commands, (run, extract, train, predict, evaluate, doctor), strict=True):
+    for registered, module in zip(
+        app.registered_commands, (run, extract, train, predict, evaluate, doctor), strict=True
+    ):
         registered.name = module.NAME
     return app
 
@@ -44,7 +46,9 @@ def _version(asked: bool) -> None:
 
 
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Multimodal emotion recognition: from raw video clips to a scored, reusable model."""
 

@@ -17,7 +17,9 @@ DATA, STREAMS, TRAINING, WORK = "Data", "Streams", "Training", "Work"
 
 Data = Annotated[
     str | None,
-    typer.Option("--data", "-d", help="Manifest, folder or data set name.", show_default="sample", rich_help_panel=DATA),
+    typer.Option(
+        "--data", "-d", help="Manifest, folder or data set name.", show_default="sample", rich_help_panel=DATA
+    ),
 ]
 Column = Annotated[
     list[str] | None,
@@ -61,7 +63,9 @@ Retry = Annotated[
     bool, typer.Option("--retry-crashed", help="Try clips again that killed the process.", rich_help_panel=WORK)
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=WORK)]
-Seed = Annotated[int | None, typer.Option(help="Seed of folds and training.", show_default="0", rich_help_panel=TRAINING)]
+Seed = Annotated[
+    int | None, typer.Option(help="Seed of folds and training.", show_default="0", rich_help_panel=TRAINING)
+]
 
 
 def pairs(items: list[str] | None, flag: str) -> dict[str, str]:

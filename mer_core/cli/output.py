@@ -49,7 +49,9 @@ def print_error(error: MerError, as_json: bool) -> None:
     """The error with its remedy, on stderr, or as the JSON document on stdout."""
     if as_json:
         kind = type(error).__name__
-        print_json({"error": {"kind": kind, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}})
+        print_json(
+            {"error": {"kind": kind, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}}
+        )
         return
     console = stderr_console()
     console.print("[bold red]Error:[/] ", end="")

@@ -1,0 +1,74 @@
+"""``mer dataset check|list``: look at the data before spending time on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mer_core.cli.flags import CacheFlag, Column, Json, Label, pairs
+from mer_core.cli.output import print_json, stdout_console
+
+if TYPE_CHECKING:
+    from mer_core.workflows.check import CheckReport
+
+app = typer.Typer(help="Look at a data set before using it.", no_args_is_help=True)
+
+
+@app.command("check")
+def check(
+    path: Annotated[str, typer.Argument(help="Manifest, folder or data set name.")],
+    column: Column = None,
+    label: Label = None,
+    cache: CacheFlag = None,
+    json: Json = False,
+) -> None:
+    """Open every file and report problems row by row. Exit 0 if clean, 1 with findings."""
+    from mer_core.cli.progress import show_progress
+    from mer_core.config import DataChoice
+    from mer_core.workflows.check import check_dataset
+    from mer_core.workflows.data import find_source
+    from mer_core.workflows.workspace import open_workspace
+
+    with show_progress(quiet=json) as progress:
+        space = open_workspace(cache, progress=progress)
+        source = find_source(DataChoice(source=path), space)
+        report = check_dataset(source, columns=pairs(column, "--column"), label_map=pairs(label, "--label"))
+    if json:
+        print_json(report.as_dict())
+    else:
+        _print_report(report)
+    if not report.clean:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_datasets(json: Json = False) -> None:
+    """List the data sets known by name."""
+    from mer_core.registry import discover
+    from mer_core.spec import DatasetSpec
+
+    rows: list[dict[str, Any]] = [
+        {"name": e.spec.name, "summary": e.spec.summary, "distribution": e.distribution}
+        for e in discover().of_kind(DatasetSpec)
+    ]
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        stdout_console().print(f"[bold]{row['name']}[/]  {row['summary']}")
+
+
+def _print_report(report: CheckReport) -> None:
+    console = stdout_console()
+    colours = {"error": "red", "warning": "yellow"}
+    for finding in report.rows:
+        where = f"row {finding.row}" if finding.row is not None else "whole table"
+        name = f" {finding.id}" if finding.id else ""
+        console.print(f"[{colours[finding.level]}]{finding.level}[/] {where}", end="")
+        console.print(f"{name}: {finding.message} {finding.remedy}", markup=False)
+    counts = ", ".join(f"{name} {count}" for name, count in report.class_counts.items()) or "no labels"
+    console.print(f"[bold]{report.n_clips} clips[/]; {counts}")
+    if report.splits:
+        console.print("splits: " + ", ".join(f"{name} {count}" for name, count in report.splits.items()))
+    console.print("[green]clean[/]" if report.clean else f"[bold]{len(report.rows)} findings[/]")

@@ -1,0 +1,78 @@
+"""From a run's data choice to clips, splits and groups."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from mer_core.config import DataChoice
+from mer_core.dataset import ClipTable, load_clips
+from mer_core.errors import DataError, UsageError
+from mer_core.spec import DatasetSpec, digest
+from mer_core.types import Clip
+from mer_core.workflows.workspace import Workspace
+
+CLIP_COLUMNS = ("speaker", "language", "split")
+
+
+def load_data(choice: DataChoice, space: Workspace) -> ClipTable:
+    """Read the clips of a manifest, folder, media file or named data set.
+
+    Raises:
+        DataError: nothing is there, or it cannot be read; with the close match.
+    """
+    return load_clips(find_source(choice, space), columns=choice.columns, label_map=choice.label_map)
+
+
+def find_source(choice: DataChoice, space: Workspace) -> Path:
+    """The path that is meant: one that exists, else the manifest of the data set of that name.
+
+    Raises:
+        DataError: neither; with the close match.
+    """
+    path = Path(choice.source).expanduser()
+    if path.exists():
+        return path
+    if _is_dataset(choice.source, space):
+        return _prepare(choice, space)
+    raise _not_found(choice.source, space)
+
+
+def _is_dataset(name: str, space: Workspace) -> bool:
+    return any(name in (entry.spec.name, entry.full_name) for entry in space.catalogue.of_kind(DatasetSpec))
+
+
+def _prepare(choice: DataChoice, space: Workspace) -> Path:
+    spec = space.catalogue.find(DatasetSpec, choice.source)
+    options = space.catalogue.options(DatasetSpec, choice.source, choice.options)
+    folder = space.cache.datasets / f"{spec.name}-{digest([spec.version, options], 10)}"
+    manifest: Path = space.catalogue.load(DatasetSpec, choice.source)(options).prepare(folder, space.progress)
+    return manifest
+
+
+def _not_found(source: str, space: Workspace) -> DataError:
+    names = [entry.spec.name for entry in space.catalogue.of_kind(DatasetSpec)]
+    parent = Path(source).expanduser().parent
+    beside = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
+    close = difflib.get_close_matches(Path(source).name, [*beside, *names], n=1)
+    guess = f"Did you mean {close[0]}?" if close else f"Give a path, or one of the data sets {', '.join(names)}."
+    return DataError(f"there is no file or folder {source}.", guess)
+
+
+def clip_groups(clips: Sequence[Clip], column: str) -> tuple[str | None, ...]:
+    """Each clip's value in ``column`` (speaker, or any other column of the manifest), None if empty.
+
+    Raises:
+        UsageError: no clip has such a column.
+    """
+    found = tuple(_cell(clip, column) for clip in clips)
+    if not any(found) and column != "speaker":
+        columns = sorted({"speaker", *(key for clip in clips for key in clip.meta)})
+        raise UsageError(f"--group {column}: no clip has that column.", f"Columns are {', '.join(columns)}.")
+    return found
+
+
+def _cell(clip: Clip, column: str) -> str | None:
+    value = getattr(clip, column) if column in CLIP_COLUMNS else clip.meta.get(column)
+    return None if value in (None, "") else str(value)

@@ -1,0 +1,91 @@
+"""From stored features to the feature set that a trainer or a model sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mer_core.dataset import ClipTable
+from mer_core.types import Clip, FeatureSet, Fold, IntArray, StreamData, StreamInfo, TargetSpec
+
+UNLABELLED = -1
+
+
+def label_indices(clips: Sequence[Clip], targets: TargetSpec) -> IntArray:
+    """[N] index of each clip's label among the classes; -1 where there is none to learn from.
+
+    Clips of the split ``unlabelled`` count as unlabelled even if the manifest holds their labels.
+    """
+    index = {name: position for position, name in enumerate(targets.classes)}
+    found = [UNLABELLED if c.split == "unlabelled" else index.get(c.label or "", UNLABELLED) for c in clips]
+    return np.asarray(found, dtype=np.int64)
+
+
+def feature_set(
+    table: ClipTable,
+    streams: Mapping[str, tuple[StreamInfo, np.ndarray, np.ndarray]],
+    groups: Sequence[str | None],
+) -> FeatureSet:
+    """All N clips of a table with their pooled streams ``{name: (info, values, present)}``."""
+    known = all(group is not None for group, clip in zip(groups, table.clips, strict=True) if clip.label)
+    return FeatureSet(
+        ids=tuple(clip.id for clip in table.clips),
+        targets=table.targets,
+        labels=label_indices(table.clips, table.targets),
+        table={name: StreamData(*parts) for name, parts in streams.items()},
+        groups=tuple(group or "" for group in groups) if known and any(groups) else None,
+    )
+
+
+def take(features: FeatureSet, rows: IntArray, folds: tuple[Fold, ...] = ()) -> FeatureSet:
+    """The feature set of the given rows alone; ``folds`` index into the rows taken."""
+    return FeatureSet(
+        ids=tuple(features.ids[row] for row in rows),
+        targets=features.targets,
+        labels=features.labels[rows],
+        table={name: _rows(data, rows) for name, data in features.table.items()},
+        groups=None if features.groups is None else tuple(features.groups[row] for row in rows),
+        folds=folds,
+        fold_tables={
+            fold: {name: _rows(data, rows) for name, data in table.items()}
+            for fold, table in features.fold_tables.items()
+        },
+    )
+
+
+def _rows(data: StreamData, rows: IntArray) -> StreamData:
+    return StreamData(data.info, data.values[rows], data.present[rows])
+
+
+def keep_modalities(features: FeatureSet, modalities: Sequence[str]) -> FeatureSet:
+    """The same clips with the presence bits of all other modalities cleared."""
+
+    def cleared(data: StreamData) -> StreamData:
+        keep = data.info.modality in modalities
+        return data if keep else StreamData(data.info, data.values, np.zeros_like(data.present))
+
+    return FeatureSet(
+        ids=features.ids,
+        targets=features.targets,
+        labels=features.labels,
+        table={name: cleared(data) for name, data in features.table.items()},
+        groups=features.groups,
+        folds=features.folds,
+        fold_tables={f: {n: cleared(d) for n, d in t.items()} for f, t in features.fold_tables.items()},
+    )
+
+
+def any_present(features: FeatureSet) -> np.ndarray:
+    """bool [N]: the clip has at least one stream."""
+    columns = [data.present for data in features.table.values()]
+    return np.any(np.stack(columns), axis=0) if columns else np.zeros(len(features.ids), dtype=bool)
+
+
+def present_modalities(features: FeatureSet) -> dict[str, np.ndarray]:
+    """Modality -> bool [N]: the clip has at least one stream of it."""
+    found: dict[str, np.ndarray] = {}
+    for name in features.streams:
+        data = features.table[name]
+        found[data.info.modality] = found.get(data.info.modality, np.zeros_like(data.present)) | data.present
+    return found

@@ -1,0 +1,108 @@
+"""From a run's configuration to the engine's jobs, each with the fingerprint of all that shapes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mer_core.config import PluginChoice, RunConfig, StreamChoice
+from mer_core.engine import DeriverJob, ExtractorJob
+from mer_core.errors import UsageError
+from mer_core.media import DECODER_VERSION
+from mer_core.protocols import Deriver
+from mer_core.registry import Catalogue
+from mer_core.spec import DerivedInput, DeriverSpec, ExtractorSpec, FramesInput, Input, declared_inputs, digest, plain
+
+FEATURE_DTYPE = "float32"
+
+
+def build_jobs(config: RunConfig, catalogue: Catalogue) -> tuple[list[ExtractorJob], dict[str, DeriverJob]]:
+    """One job per stream, and one per artefact that any of them reads.
+
+    Raises:
+        MissingPackageError, PluginError, UsageError: a plugin that cannot be used here.
+    """
+    specs = {name: catalogue.find(ExtractorSpec, choice.extractor) for name, choice in config.streams.items()}
+    options = {
+        name: catalogue.options(ExtractorSpec, choice.extractor, choice.options)
+        for name, choice in config.streams.items()
+    }
+    needed = {name: artefacts(declared_inputs(specs[name], options[name])) for name in specs}
+    derivers = {
+        artefact: _deriver_job(artefact, config.derivers, catalogue)
+        for artefact in sorted(set().union(*needed.values()))
+    }
+    jobs = [
+        _extractor_job(name, choice, catalogue, options[name], {a: derivers[a].fingerprint for a in needed[name]})
+        for name, choice in config.streams.items()
+    ]
+    return jobs, derivers
+
+
+def build_deriver(artefact: str, config: RunConfig, catalogue: Catalogue) -> Deriver:
+    """The run's deriver of ``artefact``, ready to work on the CPU."""
+    job = _deriver_job(artefact, config.derivers, catalogue)
+    deriver: Deriver = job.deriver_class(job.options, "cpu")
+    return deriver
+
+
+def artefacts(inputs: Mapping[str, Input]) -> set[str]:
+    """Names of the derived artefacts that ``inputs`` read."""
+    found = {entry.name for entry in inputs.values() if isinstance(entry, DerivedInput)}
+    if any(isinstance(entry, FramesInput) and entry.faces for entry in inputs.values()):
+        found.add("faces")
+    return found
+
+
+def _extractor_job(
+    name: str, choice: StreamChoice, catalogue: Catalogue, options: Any, derived: Mapping[str, str]
+) -> ExtractorJob:
+    entry = catalogue.entry(ExtractorSpec, choice.extractor)
+    spec = catalogue.find(ExtractorSpec, choice.extractor)
+    about = {
+        "extractor": entry.full_name,
+        "version": spec.version,
+        "modality": spec.modality,
+        "options": plain(options),
+        "inputs": plain(declared_inputs(spec, options)),
+        "derived": dict(derived),
+        "decoder": DECODER_VERSION,
+        "dtype": FEATURE_DTYPE,
+    }
+    return ExtractorJob(
+        name=name,
+        spec=spec,
+        options=options,
+        extractor_class=catalogue.load(ExtractorSpec, choice.extractor),
+        fingerprint=digest(about),
+        about=about,
+    )
+
+
+def _deriver_job(artefact: str, choices: Mapping[str, PluginChoice], catalogue: Catalogue) -> DeriverJob:
+    if artefact not in choices:
+        raise UsageError(
+            f"a stream of this run reads {artefact!r}, and nothing here makes it.",
+            "Name a deriver in the config under [derivers], or choose a preset that has one.",
+        )
+    name = choices[artefact].name
+    entry, spec = catalogue.entry(DeriverSpec, name), catalogue.find(DeriverSpec, name)
+    if spec.produces != artefact:
+        raise UsageError(f"the deriver {name!r} makes {spec.produces}, not {artefact}.", "Choose another one.")
+    options = catalogue.options(DeriverSpec, name, choices[artefact].options)
+    about = {
+        "deriver": entry.full_name,
+        "version": spec.version,
+        "produces": artefact,
+        "options": plain(options),
+        "inputs": plain(declared_inputs(spec, options)),
+        "decoder": DECODER_VERSION,
+    }
+    return DeriverJob(
+        name=artefact,
+        spec=spec,
+        options=options,
+        deriver_class=catalogue.load(DeriverSpec, name),
+        fingerprint=digest(about),
+        about=about,
+    )

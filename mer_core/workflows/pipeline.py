@@ -1,0 +1,121 @@
+"""The model folder: what the trainer saved, and which extractors, pooling and classes go with it.
+
+``pipeline.json`` names plugins by registry name, never by import path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mer_core.config import RunConfig, validate_config
+from mer_core.errors import DataError
+from mer_core.protocols import Fusion, Model, Trainer
+from mer_core.registry import Catalogue
+from mer_core.spec import ExtractorSpec, FusionSpec, TrainerSpec
+from mer_core.workflows.workspace import Workspace, pick_device
+
+PIPELINE_FILE = "pipeline.json"
+PIPELINE_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A model with everything that is needed to feed it."""
+
+    config: RunConfig
+    model: Model
+    fingerprints: Mapping[str, str]
+    facts: Mapping[str, Any]
+
+
+def make_fusion(config: RunConfig, catalogue: Catalogue) -> Fusion:
+    """The run's fusion plugin, with its options."""
+    options = catalogue.options(FusionSpec, config.fusion.name, config.fusion.options)
+    fusion: Fusion = catalogue.load(FusionSpec, config.fusion.name)(options)
+    return fusion
+
+
+def make_trainer(config: RunConfig, catalogue: Catalogue) -> Trainer:
+    """The run's trainer plugin, with its options, on the run's device."""
+    options = catalogue.options(TrainerSpec, config.trainer.name, config.trainer.options)
+    trainer: Trainer = catalogue.load(TrainerSpec, config.trainer.name)(options, pick_device(config.device))
+    return trainer
+
+
+def save_pipeline(
+    folder: Path,
+    config: RunConfig,
+    model: Model,
+    fingerprints: Mapping[str, str],
+    catalogue: Catalogue,
+    facts: Mapping[str, Any],
+) -> None:
+    """Write the model and ``pipeline.json`` into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(folder)
+    document = {
+        "schema": PIPELINE_SCHEMA,
+        "classes": list(model.targets.classes),
+        "streams": {
+            name: {"modality": i.modality, "dim": i.dim, "level": i.level} for name, i in model.streams.items()
+        },
+        "versions": {name: _version(catalogue, choice.extractor) for name, choice in config.streams.items()},
+        "fingerprints": dict(fingerprints),
+        "config": config.model_dump(mode="json"),
+        "facts": dict(facts),
+    }
+    (folder / PIPELINE_FILE).write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def load_pipeline(folder: Path, space: Workspace) -> Pipeline:
+    """Read a model folder back.
+
+    Raises:
+        DataError: not a model folder, of another schema, or trained with another version of an
+            extractor than the one installed.
+    """
+    document = _read(folder)
+    config = validate_config(document["config"])
+    streams = {name: choice for name, choice in config.streams.items() if name in document["streams"]}
+    config = config.model_copy(update={"streams": streams})
+    _check_versions(document["versions"], config, space.catalogue)
+    model = make_trainer(config, space.catalogue).load(folder, make_fusion(config, space.catalogue))
+    return Pipeline(config, model, document["fingerprints"], document["facts"])
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    file = folder / PIPELINE_FILE
+    if not file.is_file():
+        inner = folder / "model" / PIPELINE_FILE
+        hint = (
+            f"Did you mean {inner.parent}?" if inner.is_file() else "Give the model folder of a run: runs/NAME/model."
+        )
+        raise DataError(f"{folder} is not a model folder (no {PIPELINE_FILE}).", hint)
+    try:
+        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{file} is damaged: {error}.", "Copy the model folder again or train again.") from None
+    if document.get("schema") != PIPELINE_SCHEMA:
+        raise DataError(
+            f"{file} has schema {document.get('schema')}; this mer reads {PIPELINE_SCHEMA}.",
+            "Use the mer that made it, or train again.",
+        )
+    return document
+
+
+def _version(catalogue: Catalogue, extractor: str) -> str:
+    return catalogue.find(ExtractorSpec, extractor).version
+
+
+def _check_versions(saved: Mapping[str, str], config: RunConfig, catalogue: Catalogue) -> None:
+    for name, choice in config.streams.items():
+        installed = _version(catalogue, choice.extractor)
+        if saved[name] != installed:
+            raise DataError(
+                f"the model was trained with {choice.extractor} version {saved[name]}; version {installed} is installed.",
+                "Install the version it was trained with, or train again.",
+            )

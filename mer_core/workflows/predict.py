@@ -1,0 +1,157 @@
+"""Model folder -> the very extractors it names -> probabilities per clip, or per window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mer_core.config import DataChoice
+from mer_core.dataset import ClipTable
+from mer_core.engine import ClipFailure
+from mer_core.errors import MediaError, UsageError
+from mer_core.protocols import Model
+from mer_core.types import Clip, FeatureSet, Prediction, StreamData, TargetSpec
+from mer_core.workflows.data import load_data
+from mer_core.workflows.extract import extract_clips
+from mer_core.workflows.features import any_present, present_modalities
+from mer_core.workflows.pipeline import load_pipeline
+from mer_core.workflows.workspace import Workspace, open_workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """Answers for every clip or window that has a modality the model knows; the rest failed."""
+
+    classes: tuple[str, ...]
+    predictions: tuple[Prediction, ...]
+    failures: tuple[ClipFailure, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def predict(
+    model: str | Path,
+    data: str | Path,
+    *,
+    window: float | None = None,
+    hop: float | None = None,
+    columns: dict[str, str] | None = None,
+    space: Workspace | None = None,
+) -> Predictions:
+    """Predict new clips with a saved model.
+
+    Args:
+        model: the ``model`` folder of a run.
+        data: media file, folder or manifest; labels in it are ignored.
+        window: length of a window in seconds, for long clips; text joins no window, since a
+            transcript without timestamps cannot be cut.
+        hop: distance between window starts in seconds; half a window if not given.
+
+    Raises:
+        DataError, UsageError: before any work; a bad clip becomes a failure.
+    """
+    space = space or open_workspace()
+    pipeline = load_pipeline(Path(model), space)
+    table = load_data(DataChoice(source=str(data), columns=columns or {}), space)
+    clips, failures = _windows(table.clips, window, hop) if window else (list(table.clips), [])
+    shown = {clip.id: clip for clip in clips}
+    table = ClipTable(tuple(clips), pipeline.model.targets, table.source, table.notes)
+    found = extract_clips(pipeline.config, table, space)
+    warnings = list(found.warnings)
+    if dict(pipeline.fingerprints) != {**pipeline.fingerprints, **found.fingerprints}:
+        warnings.append("Features are made by another decoder version than the model was trained with.")
+    complete = complete_streams(found.features, pipeline.model)
+    answers = answer(pipeline.model, complete)
+    return Predictions(
+        classes=pipeline.model.targets.classes,
+        predictions=tuple(_placed(one, shown[one.id], bool(window)) for one in answers),
+        failures=(*failures, *found.report.failures, *unusable(complete)),
+        warnings=tuple(warnings),
+    )
+
+
+def complete_streams(features: FeatureSet, model: Model) -> FeatureSet:
+    """The streams the model knows; one that no clip has is there with all its bits cleared."""
+    count = len(features.ids)
+
+    def absent(name: str) -> StreamData:
+        info = model.streams[name]
+        return StreamData(info, np.zeros((count, info.dim), np.float32), np.zeros(count, dtype=np.bool_))
+
+    table = {name: features.table.get(name) or absent(name) for name in model.streams}
+    return replace(features, table=table)
+
+
+def answer(model: Model, features: FeatureSet) -> list[Prediction]:
+    """One prediction per clip that has at least one stream."""
+    probabilities = model.predict(features.table)
+    usable, present = any_present(features), present_modalities(features)
+    return [
+        as_prediction(
+            features.ids[row], probabilities[row], model.targets, {m: bool(p[row]) for m, p in present.items()}
+        )
+        for row in np.flatnonzero(usable)
+    ]
+
+
+def as_prediction(id: str, probabilities: np.ndarray, targets: TargetSpec, present: dict[str, bool]) -> Prediction:
+    """One row of probabilities [C] as a prediction."""
+    best = targets.classes[int(np.argmax(probabilities))]
+    shares = {name: float(p) for name, p in zip(targets.classes, probabilities, strict=True)}
+    return Prediction(id=id, label=best, probabilities=shares, present=present)
+
+
+def unusable(features: FeatureSet) -> list[ClipFailure]:
+    """Clips that have none of the model's streams."""
+    rows = np.flatnonzero(~any_present(features))
+    return [
+        ClipFailure(id=features.ids[row], stage="data", reason="no modality of this run is present") for row in rows
+    ]
+
+
+def _windows(clips: Iterable[Clip], window: float, hop: float | None) -> tuple[list[Clip], list[ClipFailure]]:
+    if not (window > 0 and (hop is None or hop > 0)):
+        raise UsageError("--window and --hop must be positive seconds.", "For example --window 5 --hop 2.5.")
+    found, failures = [], []
+    for clip in clips:
+        try:
+            spans = window_spans(*_extent(clip), window, hop or window / 2)
+        except MediaError as error:
+            failures.append(ClipFailure(id=clip.id, stage="decode", reason=str(error)))
+            continue
+        found += [replace(clip, id=f"{clip.id}@{a:g}-{b:g}", start=a, end=b, text=None, label=None) for a, b in spans]
+    return found, failures
+
+
+def _extent(clip: Clip) -> tuple[float, float]:
+    """Start and end of the clip in its file, seconds."""
+    from mer_core.media.probe import probe
+
+    start = clip.start or 0.0
+    if clip.end is not None:
+        return start, clip.end
+    path = clip.video or clip.audio
+    if path is None:
+        raise MediaError(f"clip {clip.id} has no media to cut into windows.", "Predict it without --window.")
+    duration = probe(path).duration
+    if duration is None:
+        raise MediaError(f"{path} does not say how long it is.", "Give start and end in a manifest.")
+    return start, duration
+
+
+def window_spans(start: float, end: float, window: float, hop: float) -> list[tuple[float, float]]:
+    """Windows over [start, end] seconds; the last one is cut at the end and kept if half a window long."""
+    count = max(1, math.ceil((end - start) / hop - 1e-9))
+    spans = [(round(start + i * hop, 3), round(min(start + i * hop + window, end), 3)) for i in range(count)]
+    kept = [span for span in spans if span[1] - span[0] >= window / 2]
+    unique: Sequence[tuple[float, float]] = kept or spans[:1]
+    return [span for i, span in enumerate(unique) if i == 0 or span[1] > unique[i - 1][1]]
+
+
+def _placed(prediction: Prediction, clip: Clip, windowed: bool) -> Prediction:
+    if not windowed:
+        return prediction
+    return replace(prediction, id=clip.id.rpartition("@")[0], start=clip.start, end=clip.end)

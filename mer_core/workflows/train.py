@@ -1,0 +1,76 @@
+"""Feature set -> folds -> trainer -> model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mer_core.config import RunConfig
+from mer_core.errors import TooLittleDataError
+from mer_core.folds import FoldPlan, plan_folds
+from mer_core.protocols import Model
+from mer_core.types import Clip, FeatureSet, Fold, IntArray
+from mer_core.workflows.features import any_present, take
+from mer_core.workflows.pipeline import make_fusion, make_trainer
+from mer_core.workflows.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A fitted model and what it was fitted on.
+
+    ``rows`` are the indices of ``data``'s clips among all clips; ``data`` has no test clip and no
+    clip without any modality.
+    """
+
+    model: Model
+    data: FeatureSet
+    rows: IntArray
+    plan: FoldPlan
+
+
+def train(features: FeatureSet, clips: Sequence[Clip], config: RunConfig, space: Workspace) -> Training:
+    """Plan the folds and fit. Test clips never reach the trainer, labelled or not.
+
+    Args:
+        features: all clips, as :func:`mer_core.workflows.extract.extract` returns them.
+        clips: the same clips, for their splits.
+
+    Raises:
+        TooLittleDataError: nothing can be learnt; the message names the class that lacks clips.
+    """
+    rows, plan = plan_training(features, clips, config)
+    data = take(features, rows, plan.folds)
+    model = make_trainer(config, space.catalogue).fit(
+        make_fusion(config, space.catalogue), data, config.seed, space.progress
+    )
+    return Training(model, data, rows, plan)
+
+
+def plan_training(features: FeatureSet, clips: Sequence[Clip], config: RunConfig) -> tuple[IntArray, FoldPlan]:
+    """Rows that are trained on (labelled or not), and the folds over them."""
+    usable = any_present(features)
+    rows = np.asarray([i for i, c in enumerate(clips) if c.split != "test" and usable[i]], dtype=np.int64)
+    if not (features.labels[rows] >= 0).any():
+        raise TooLittleDataError(
+            "no clip has both a label and a modality of this run.",
+            "Check the label column (--column label=NAME) and the modalities with 'mer dataset check'.",
+        )
+    chosen = take(features, rows)
+    plan = plan_folds(
+        chosen.labels,
+        chosen.groups if config.folds.kind == "grouped" else None,
+        [clips[row].split for row in rows],
+        k=config.folds.k,
+        seed=config.seed,
+        kind=config.folds.kind,
+        classes=chosen.targets.classes,
+    )
+    return rows, plan
+
+
+def validated_rows(folds: Sequence[Fold]) -> IntArray:
+    """Rows that some fold validates on, each once, in order."""
+    return np.unique(np.concatenate([fold.val for fold in folds])) if folds else np.zeros(0, dtype=np.int64)

@@ -1,0 +1,81 @@
+"""What every workflow works with: the catalogue, the cache, and how hard to work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mer_core.errors import EnvironmentProblem
+from mer_core.protocols import Progress
+from mer_core.registry import Catalogue, discover
+from mer_core.workflows.places import Cache, open_cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """Plugins, cache and working conditions; nothing in here changes a result.
+
+    Args:
+        workers: decoding threads; None for all cores.
+        verify: hash every media file's content again instead of trusting size and time.
+        retry: try clips again that are recorded as having killed the process.
+        progress: called often with ``(stage, done, total, note)``.
+    """
+
+    catalogue: Catalogue
+    cache: Cache
+    workers: int | None = None
+    verify: bool = False
+    retry: bool = False
+    progress: Progress | None = None
+
+    def tell(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Report progress, if anybody listens."""
+        if self.progress is not None:
+            self.progress(stage, done, total, note)
+
+
+def open_workspace(
+    cache: Path | None = None,
+    *,
+    workers: int | None = None,
+    verify: bool = False,
+    retry: bool = False,
+    progress: Progress | None = None,
+    plugins: Iterable[object] = (),
+) -> Workspace:
+    """Discover plugins and open the cache.
+
+    Args:
+        cache: its folder; None for ``$MER_CACHE`` or the user's cache folder.
+        plugins: further plugin objects beside the installed ones (for notebooks and tests).
+    """
+    return Workspace(
+        catalogue=discover(plugins),
+        cache=open_cache(cache),
+        workers=workers,
+        verify=verify,
+        retry=retry,
+        progress=progress,
+    )
+
+
+def pick_device(wanted: str) -> str:
+    """``auto`` becomes ``cuda:0`` where there is a GPU that torch can use, else ``cpu``.
+
+    Raises:
+        EnvironmentProblem: a GPU is asked for and torch sees none.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    available = torch.cuda.is_available()
+    if wanted == "auto":
+        return "cuda:0" if available else "cpu"
+    if wanted.startswith("cuda") and not available:
+        raise EnvironmentProblem(
+            f"--device {wanted}: torch sees no GPU here.", "Use --device cpu, or see 'mer doctor'."
+        )
+    return wanted
