@@ -1,0 +1,115 @@
+"""``mer extract``: fill the feature store, alone or beside other machines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mer_core.cli import flags
+from mer_core.cli.output import print_json, stderr_console
+from mer_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from mer_core.workflows.extract import Extraction
+
+NAME = "extract"
+
+
+def command(
+    data: flags.Data = None,
+    modalities: flags.Modalities = None,
+    extractor: flags.ExtractorFlag = None,
+    preset: flags.Preset = None,
+    faces: flags.Faces = None,
+    option: flags.OptionFlag = None,
+    column: flags.Column = None,
+    label: flags.Label = None,
+    shard: Annotated[str | None, typer.Option(metavar="I/N", help="Only every n-th clip, from the i-th.")] = None,
+    frames: Annotated[bool, typer.Option("--frames", help="Keep frame-level features, not only statistics.")] = False,
+    config: flags.Config = None,
+    cache: flags.CacheFlag = None,
+    device: flags.Device = None,
+    workers: flags.Workers = None,
+    strict: flags.Strict = False,
+    verify: flags.Verify = False,
+    retry_crashed: flags.Retry = False,
+    json: flags.Json = False,
+) -> None:
+    """Extract features of every clip that lacks them. Safe to stop at any time and run again."""
+    from mer_core.cli.progress import show_progress
+    from mer_core.workflows.data import load_data
+    from mer_core.workflows.extract import extract_clips
+    from mer_core.workflows.workspace import open_workspace
+
+    with show_progress(quiet=json) as progress:
+        space = open_workspace(cache, workers=workers, verify=verify, retry=retry_crashed, progress=progress)
+        settings = flags.configure(
+            space.catalogue, file=config, data=data, column=column, label=label, modalities=modalities,
+            extractor=extractor, option=option, preset=preset, faces=faces, device=device,
+        )
+        table = load_data(settings.data, space)
+        found = extract_clips(settings, table, space, shard=parse_shard(shard), keep_frames=frames)
+    if json:
+        print_json(account(found))
+    else:
+        _print(found)
+    if strict and found.report.failures:
+        raise typer.Exit(1)
+
+
+def parse_shard(text: str | None) -> tuple[int, int] | None:
+    """``"2/8"`` -> ``(2, 8)``, 1-based.
+
+    Raises:
+        UsageError: anything else.
+    """
+    if text is None:
+        return None
+    first, slash, count = text.partition("/")
+    if slash and first.isdigit() and count.isdigit() and 1 <= int(first) <= int(count):
+        return int(first), int(count)
+    raise UsageError(f"--shard {text!r} is not I/N with 1 <= I <= N.", "For example --shard 1/4.")
+
+
+def account(found: Extraction) -> dict[str, object]:
+    """What was extracted, reused, missing and failed, as JSON."""
+    report = found.report
+    return {
+        "n_clips": len(found.table.clips),
+        "extracted": report.extracted,
+        "reused": report.reused,
+        "missing": {stream: len(reasons) for stream, reasons in report.missing.items()},
+        "failures": [{"id": f.id, "stage": f.stage, "reason": f.reason} for f in report.failures],
+        "seconds": report.seconds,
+        "media_hours": report.media_hours,
+    }
+
+
+def _print(found: Extraction) -> None:
+    from rich.table import Table
+
+    console = stderr_console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("stream", "extracted", "reused", "missing"):
+        table.add_column(column, justify="left" if column == "stream" else "right")
+    report = found.report
+    for stream in found.config.streams:
+        counts = (report.extracted.get(stream, 0), report.reused.get(stream, 0), len(report.missing.get(stream, {})))
+        table.add_row(stream, *map(str, counts))
+    console.print(table)
+    print_failures(report.failures)
+    for warning in found.warnings:
+        console.print(f"[yellow]Note[/] {warning}")
+
+
+def print_failures(failures: object, most: int = 10) -> None:
+    """The first few failed clips with stage and reason, on stderr."""
+    listed = list(failures)  # type: ignore[call-overload]
+    console = stderr_console()
+    if listed:
+        console.print(f"[yellow]Warning[/] {len(listed)} failed; the others went on:")
+    for failure in listed[:most]:
+        console.print(f"  {failure.id} ({failure.stage}): {failure.reason}", markup=False)
+    if len(listed) > most:
+        console.print(f"  and {len(listed) - most} more, all of them in report.json")

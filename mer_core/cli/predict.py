@@ -1,0 +1,102 @@
+"""``mer predict``: label, probabilities and which modalities were there, per clip or window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mer_core.cli import flags
+from mer_core.cli.output import print_json, stderr_console, stdout_console
+from mer_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from mer_core.workflows.predict import Predictions
+
+NAME = "predict"
+
+
+def command(
+    data: Annotated[str, typer.Argument(metavar="FILE|FOLDER|MANIFEST", help="What to predict.")],
+    model: Annotated[Path, typer.Option("--model", help="The model folder of a run.")],
+    window: Annotated[float | None, typer.Option(help="Window length in seconds, for long clips.")] = None,
+    hop: Annotated[float | None, typer.Option(help="Distance of window starts in seconds.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a CSV too.")] = None,
+    column: flags.Column = None,
+    cache: flags.CacheFlag = None,
+    workers: flags.Workers = None,
+    strict: flags.Strict = False,
+    json: flags.Json = False,
+) -> None:
+    """Predict new clips with a saved model; it uses the very extractors it was trained with."""
+    from mer_core.cli.extract import print_failures
+    from mer_core.cli.progress import show_progress
+    from mer_core.workflows.predict import predict
+    from mer_core.workflows.workspace import open_workspace
+
+    if hop is not None and window is None:
+        raise UsageError("--hop needs --window.", "For example --window 5 --hop 2.5.")
+    with show_progress(quiet=json) as progress:
+        space = open_workspace(cache, workers=workers, progress=progress)
+        columns = flags.pairs(column, "--column")
+        found = predict(model, data, window=window, hop=hop, columns=columns, space=space)
+    if out is not None:
+        _write(found, out)
+    if json:
+        print_json(_document(found))
+    else:
+        _print(found)
+        print_failures(found.failures)
+        if out is not None:
+            stderr_console().print(f"Wrote {out}")
+    if not found.predictions or (strict and found.failures):
+        raise typer.Exit(1)
+
+
+def _document(found: Predictions) -> dict[str, object]:
+    return {
+        "classes": list(found.classes),
+        "predictions": [
+            {
+                "id": p.id,
+                **({"start": p.start, "end": p.end} if p.start is not None else {}),
+                "label": p.label,
+                "probabilities": dict(p.probabilities),
+                "present": [name for name, there in p.present.items() if there],
+            }
+            for p in found.predictions
+        ],
+        "failures": [{"id": f.id, "stage": f.stage, "reason": f.reason} for f in found.failures],
+        "warnings": list(found.warnings),
+    }
+
+
+def _write(found: Predictions, out: Path) -> None:
+    from mer_core.workflows.predictions import Row, write_predictions
+
+    modalities = list(dict.fromkeys(name for p in found.predictions for name in p.present))
+    write_predictions(out, [Row(p) for p in found.predictions], found.classes, modalities)
+
+
+def _print(found: Predictions) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    windowed = any(p.start is not None for p in found.predictions)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("clip")
+    if windowed:
+        table.add_column("seconds", justify="right")
+    table.add_column("label", style="bold")
+    for name in found.classes:
+        table.add_column(name, justify="right")
+    table.add_column("from", style="dim")
+    for p in found.predictions:
+        span = [f"{p.start:g}–{p.end:g}"] if windowed else []
+        shares = [f"{p.probabilities[name]:.2f}" for name in found.classes]
+        heard = ", ".join(name for name, there in p.present.items() if there)
+        table.add_row(Text(p.id), *span, p.label or "", *shares, heard)
+    stdout_console().print(table)
+    for warning in found.warnings:
+        stderr_console().print(f"[yellow]Note[/] {warning}")

@@ -1,0 +1,72 @@
+"""Prediction files: one row per clip or window, CSV, readable by people and by ``mer evaluate``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mer_core.errors import DataError
+from mer_core.types import Prediction
+
+PROBABILITY = "p_"
+PRESENT = "has_"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a prediction file."""
+
+    prediction: Prediction
+    split: str = ""
+    truth: str = ""
+    fold: str = ""
+
+
+def prediction_fields(row: Row, classes: Sequence[str], modalities: Sequence[str]) -> dict[str, Any]:
+    """The columns of one row, in order."""
+    found = row.prediction
+    fields: dict[str, Any] = {"id": found.id}
+    if found.start is not None:
+        fields |= {"start": f"{found.start:g}", "end": "" if found.end is None else f"{found.end:g}"}
+    fields |= {"split": row.split, "fold": row.fold, "label": row.truth, "prediction": found.label or ""}
+    fields |= {f"{PROBABILITY}{name}": _share(found.probabilities, name) for name in classes}
+    return fields | {f"{PRESENT}{name}": int(found.present.get(name, False)) for name in modalities}
+
+
+def _share(probabilities: Mapping[str, float], name: str) -> str:
+    return f"{probabilities[name]:.6f}" if name in probabilities else ""
+
+
+def write_predictions(file: Path, rows: Iterable[Row], classes: Sequence[str], modalities: Sequence[str]) -> None:
+    """Write ``rows`` as UTF-8 CSV."""
+    listed = [prediction_fields(row, classes, modalities) for row in rows]
+    columns = list(dict.fromkeys(key for fields in listed for key in fields)) or ["id", "prediction"]
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, restval="")
+        writer.writeheader()
+        writer.writerows(listed)
+
+
+def read_predictions(file: Path) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Predicted label by clip id, and every other column by clip id.
+
+    Raises:
+        DataError: not there, no ``id`` or ``prediction`` column, an id twice (windows of one clip).
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except FileNotFoundError:
+        raise DataError(f"there is no file {file}.", "Give a run's predictions.csv.") from None
+    columns = set(rows[0]) if rows else set()
+    if not {"id", "prediction"} <= columns:
+        raise DataError(f"{file} has no columns id and prediction.", "Give a run's predictions.csv.")
+    found: dict[str, str] = {}
+    for number, row in enumerate(rows, 2):
+        if row["id"] in found:
+            raise DataError(f"{file}, row {number}: the id {row['id']!r} is there twice.", "Predict without --window.")
+        found[row["id"]] = row["prediction"]
+    return found, {row["id"]: row for row in rows}
