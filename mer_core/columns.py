@@ -1,0 +1,89 @@
+"""Which column of a table holds what: exact names, the user's mapping, and suggestions.
+
+Nothing is mapped unasked: a table without ``id`` but with ``name`` gets an error that says which flag
+to add.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from mer_core.errors import DataError, UsageError
+from mer_core.tables import Table
+from mer_core.vocabulary import quoted
+
+COLUMNS = ("id", "video", "audio", "text", "label", "speaker", "split", "start", "end", "language")
+"""Columns that mean something; all but ``id`` are optional."""
+
+CONTENT_COLUMNS = ("video", "audio", "text")
+"""Columns that features can be made from."""
+
+USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
+    "id": ("name", "clip", "clip_id", "clipid", "filename", "file", "file_name", "utterance_id", "sample", "key"),
+    "video": ("video_path", "videopath", "path_video", "mp4"),
+    "audio": ("audio_path", "wav", "wav_path", "path_audio", "sound"),
+    "text": ("transcript", "transcription", "utterance", "sentence", "chinese", "english", "subtitle"),
+    "label": ("emotion", "emo", "discrete", "class", "target", "labels"),
+    "speaker": ("actor", "speaker_id", "spk", "subject", "speakerid"),
+    "split": ("set", "subset", "partition", "fold", "mode"),
+    "start": ("start_time", "begin", "onset", "starttime"),
+    "end": ("end_time", "stop", "offset", "endtime"),
+    "language": ("lang",),
+}
+"""What other data sets call these columns; used to suggest ``--column``, never applied unasked."""
+
+
+def column_names(table: Table, asked: Mapping[str, str]) -> dict[str, str]:
+    """Our column name -> the table's, for every column that the table has.
+
+    Names match in any case; an exact match wins.
+
+    Raises:
+        UsageError: ``asked`` maps a name that mer does not have.
+        DataError: ``asked`` names a column that is not there, or nothing is the ``id``.
+    """
+    for ours, theirs in asked.items():
+        if ours not in COLUMNS:
+            raise UsageError(
+                f"--column {ours}={theirs}: mer has no column {ours!r}.", f"There are {', '.join(COLUMNS)}."
+            )
+        if theirs not in table.columns:
+            close = difflib.get_close_matches(theirs, table.columns, n=1)
+            guess = f"Did you mean {close[0]!r}?" if close else f"Its columns are {', '.join(table.columns)}."
+            raise DataError(f"{table.path} has no column {theirs!r} to read {ours!r} from.", guess)
+    taken = set(asked.values())
+    free = {name.casefold(): name for name in reversed(table.columns) if name not in taken}
+    exact = {name: name for name in table.columns if name not in taken}
+    found = {ours: asked.get(ours) or exact.get(ours) or free.get(ours) for ours in COLUMNS}
+    names = {ours: theirs for ours, theirs in found.items() if theirs is not None}
+    if "id" not in names:
+        raise _no_id(table)
+    return names
+
+
+def _no_id(table: Table) -> DataError:
+    close = _suggestion("id", table.columns)
+    hint = f"If {close!r} names the clips: --column {quoted(f'id={close}')}" if close else "Add a column 'id'."
+    return DataError(f"{table.path} has no column 'id'; its columns are {', '.join(table.columns)}.", hint)
+
+
+def _suggestion(ours: str, columns: Iterable[str]) -> str | None:
+    """The column that probably holds ``ours``: a usual other name, else a misspelling."""
+    plain = {name.casefold().strip().replace(" ", "_"): name for name in columns}
+    usual = next((plain[name] for name in USUAL_NAMES[ours] if name in plain), None)
+    if usual is not None or len(ours) < 4:
+        return usual
+    close = difflib.get_close_matches(ours, list(plain), n=1, cutoff=0.79)
+    return plain[close[0]] if close else None
+
+
+def column_notes(table: Table, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Columns of the table that may hold something mer would use, each with the flag to add."""
+    free = [name for name in table.columns if name not in names.values()]
+    guesses = {ours: _suggestion(ours, free) for ours in COLUMNS if ours not in names}
+    return tuple(
+        f"there is no column {ours!r}; if {theirs!r} is meant: --column {quoted(f'{ours}={theirs}')}"
+        for ours, theirs in guesses.items()
+        if theirs is not None
+    )

@@ -1,0 +1,317 @@
+"""From a manifest, a folder or one media file to clips and the classes to predict.
+
+A manifest is a CSV, TSV, JSON Lines or Parquet file with a column ``id`` and any of the other
+:data:`COLUMNS`; what else it has stays in ``Clip.meta``. Paths are relative to the manifest.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from mer_core.columns import COLUMNS, CONTENT_COLUMNS, column_names, column_notes
+from mer_core.errors import DataError, UsageError
+from mer_core.folders import FoundClip, find_media, one_file
+from mer_core.splits import UNUSED_LABEL_SPLIT, read_split
+from mer_core.tables import TABLE_SUFFIXES, Finding, Row, Table, cell_text, read_table
+from mer_core.types import SPLITS, Clip, TargetSpec
+from mer_core.vocabulary import class_order, find_typos, normalise_labels, quoted
+
+
+@dataclass(frozen=True, slots=True)
+class ClipTable:
+    """Clips in manifest order, what their labels may be, and remarks for the person who owns them."""
+
+    clips: tuple[Clip, ...]
+    targets: TargetSpec
+    source: Path
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Everything that reading found, problems included; ``rows`` [N] are the clips' row numbers."""
+
+    source: Path
+    clips: tuple[Clip, ...]
+    rows: tuple[int | None, ...]
+    columns: frozenset[str]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def targets(self) -> TargetSpec:
+        """Classes of all labelled clips in their saved order."""
+        return TargetSpec(class_order(clip.label for clip in self.clips if clip.label is not None))
+
+
+def load_clips(
+    path: Path, columns: Mapping[str, str] | None = None, label_map: Mapping[str, str] | None = None
+) -> ClipTable:
+    """Read a manifest, a folder of media (optionally one sub-folder per label) or one media file.
+
+    Media are not opened here; a file that is missing or broken later fails on its own.
+
+    Args:
+        columns: our column name -> the manifest's, e.g. ``{"label": "emotion"}``.
+        label_map: the user's renaming of labels, before the vocabulary's; "" drops a label.
+
+    Raises:
+        DataError: naming file, row, column and remedy.
+    """
+    scan = scan_clips(path, columns, label_map)
+    errors = [finding for finding in scan.findings if finding.level == "error"]
+    if errors:
+        raise _as_error(scan.source, errors)
+    _refuse_wrong_folder(scan)
+    warnings = (finding for finding in scan.findings if finding.level != "error")
+    return ClipTable(scan.clips, scan.targets, scan.source, (*scan.notes, *_summarise(warnings)))
+
+
+def scan_clips(
+    path: Path, columns: Mapping[str, str] | None = None, label_map: Mapping[str, str] | None = None
+) -> Scan:
+    """Like :func:`load_clips`, but rows with problems are kept and every problem is listed.
+
+    Raises:
+        DataError: the table cannot be read at all, or has no ``id`` column.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise DataError(f"there is no file or folder {path}.", _beside(path))
+    if path.is_dir() and (manifest := _own_manifest(path)) is not None:
+        path = manifest
+    if path.is_dir() or path.suffix.lower() not in TABLE_SUFFIXES:
+        return _finish(_scan_media(path, columns), label_map)
+    return _finish(_scan_table(read_table(path), columns or {}), label_map)
+
+
+def _own_manifest(folder: Path) -> Path | None:
+    """The table called ``manifest`` in ``folder``, if there is exactly one."""
+    found = [folder / f"manifest{suffix}" for suffix in TABLE_SUFFIXES if (folder / f"manifest{suffix}").is_file()]
+    return found[0] if len(found) == 1 else None
+
+
+def _beside(path: Path) -> str:
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"Did you mean {path.parent / close[0]}?" if close else "Check the path."
+
+
+def _scan_media(path: Path, columns: Mapping[str, str] | None) -> Scan:
+    if columns:
+        raise UsageError(f"column names were given, but {path} is not a table.", "Leave out --column.")
+    found, notes = find_media(path) if path.is_dir() else ([one_file(path)], ())
+    clips = tuple(_clip_of_file(item) for item in found)
+    return Scan(path, clips, (None,) * len(clips), frozenset(), (), tuple(notes))
+
+
+def _clip_of_file(found: FoundClip) -> Clip:
+    return Clip(
+        id=found.id, video=found.video, audio=found.audio, label=found.label, speaker=found.speaker, split=found.split
+    )
+
+
+def _scan_table(table: Table, columns: Mapping[str, str]) -> Scan:
+    names = column_names(table, columns)
+    findings = list(table.findings)
+    clips = [_read_row(row, names, table.path.parent, findings) for row in table.rows]
+    rows = tuple(row.number for row in table.rows)
+    findings += _repeated_ids(clips, rows)
+    findings += _no_content(names)
+    notes = column_notes(table, names)
+    return Scan(table.path, tuple(clips), rows, frozenset(names), tuple(findings), notes)
+
+
+def _read_row(row: Row, names: Mapping[str, str], base: Path, findings: list[Finding]) -> Clip:
+    cells = _Cells(row, names, findings)
+    known = set(names.values())
+    meta = {key: None if value != value else value for key, value in row.cells.items() if key not in known}
+    clip = Clip(
+        id=cells.id,
+        video=_media_path(base, cells.text("video")),
+        audio=_media_path(base, cells.text("audio")),
+        text=cells.words("text"),
+        label=cells.text("label"),
+        speaker=cells.text("speaker"),
+        split=cells.split(),
+        start=cells.seconds("start"),
+        end=cells.seconds("end"),
+        language=cells.text("language"),
+        meta=meta,
+    )
+    return _checked(clip, cells)
+
+
+def _checked(clip: Clip, cells: _Cells) -> Clip:
+    if clip.start is not None and clip.end is not None and clip.start >= clip.end:
+        message = f"start {clip.start:g} s is not before end {clip.end:g} s"
+        cells.complain("start", "segment", message, "Give start and end in seconds from the file's beginning.")
+    if cells.may_hold_content and clip.video is None and clip.audio is None and clip.text is None:
+        remedy = "Fill in video, audio or text, or remove the row."
+        cells.complain(None, "no-modality", "neither video nor audio nor text", remedy, level="warning")
+    return clip
+
+
+def _no_content(names: Mapping[str, str]) -> list[Finding]:
+    if any(name in names for name in CONTENT_COLUMNS):
+        return []
+    message = "there is no column video, audio or text, so there is nothing to extract features from"
+    remedy = "Add one of them, or say which column it is, e.g. --column video=path."
+    return [Finding(None, None, "warning", "no-modality", message, remedy)]
+
+
+class _Cells:
+    """The known cells of one row; what cannot be read becomes a finding and None."""
+
+    def __init__(self, row: Row, names: Mapping[str, str], findings: list[Finding]) -> None:
+        self._row, self._names, self._findings = row, names, findings
+        self.id = ""
+        self.id = self.words("id") or self._nameless()
+
+    @property
+    def may_hold_content(self) -> bool:
+        """Whether the table has a column for video, audio or text at all."""
+        return any(name in self._names for name in CONTENT_COLUMNS)
+
+    def words(self, ours: str) -> str | None:
+        """The cell of our column ``ours`` as text, None if empty."""
+        try:
+            return cell_text(self._row.cells.get(self._names.get(ours, "")))
+        except TypeError as error:
+            self.complain(ours, "cell", f"holds a {error}, not text or a number", "Write one value in each cell.")
+            return None
+
+    def text(self, ours: str) -> str | None:
+        """Like :meth:`words`; ``nan`` and ``<NA>``, as pandas writes gaps, count as empty too."""
+        found = self.words(ours)
+        return None if found is not None and found.casefold() in ("nan", "<na>") else found
+
+    def seconds(self, ours: str) -> float | None:
+        """The cell as a time in seconds, at least 0."""
+        found = self.text(ours)
+        try:
+            value = float(found) if found is not None else None
+        except ValueError:
+            value = math.nan
+        if value is None or (math.isfinite(value) and value >= 0):
+            return value
+        self.complain(ours, "segment", f"{found!r} is not a time in seconds", "Write it like 62.5, or leave it empty.")
+        return None
+
+    def split(self) -> str | None:
+        """The cell ``split`` as one of :data:`mer_core.types.SPLITS`."""
+        found = self.text("split")
+        split = read_split(found) if found is not None else None
+        if found is not None and split is None:
+            close = difflib.get_close_matches(found.casefold(), SPLITS, n=1)
+            guess = f"Did you mean {close[0]!r}? " if close else ""
+            remedy = f"{guess}Write {', '.join(SPLITS[:-1])} or {SPLITS[-1]}, or leave it empty."
+            self.complain("split", "unknown-split", f"unknown split {found!r}", remedy)
+        return split
+
+    def complain(self, ours: str | None, kind: str, message: str, remedy: str, level: str = "error") -> None:
+        """Add a finding about this row; ``ours`` is the column it is about."""
+        column = self._names.get(ours, ours) if ours else None
+        self._findings.append(Finding(self._row.number, self.id or None, level, kind, message, remedy, column))
+
+    def _nameless(self) -> str:
+        self.complain("id", "empty-id", "the id is empty", "Give every clip an id of its own.")
+        return f"(row {self._row.number})"
+
+
+def _media_path(base: Path, cell: str | None) -> Path | None:
+    if cell is None:
+        return None
+    path = base / Path(cell).expanduser()
+    if "\\" in cell and not path.exists():
+        return base / PurePosixPath(PureWindowsPath(cell).as_posix())
+    return path
+
+
+def _repeated_ids(clips: Iterable[Clip], rows: Iterable[int]) -> list[Finding]:
+    first: dict[str, int] = {}
+    findings = []
+    for clip, row in zip(clips, rows, strict=True):
+        if clip.id in first:
+            message = f"id {clip.id!r} is already that of row {first[clip.id]}"
+            remedy = "Give every clip an id of its own."
+            findings.append(Finding(row, clip.id, "error", "duplicate-id", message, remedy, "id"))
+        first.setdefault(clip.id, row)
+    return findings
+
+
+def _finish(scan: Scan, label_map: Mapping[str, str] | None) -> Scan:
+    """Spell the labels, set aside those that nobody may learn from, look for misspellings."""
+    mapping, notes = normalise_labels((c.label for c in scan.clips if c.label is not None), label_map)
+    clips = tuple(_relabel(clip, mapping) for clip in scan.clips)
+    aside = sum("label" in clip.meta and clip.split == UNUSED_LABEL_SPLIT for clip in clips)
+    extra = (f"{aside} clips of split 'unlabelled' have a label, which is not used",) if aside else ()
+    typos = tuple(_typo_findings(scan, label_map or {}))
+    return replace(scan, clips=clips, notes=(*scan.notes, *notes, *extra), findings=(*scan.findings, *typos))
+
+
+def _relabel(clip: Clip, mapping: Mapping[str, str]) -> Clip:
+    if clip.label is None:
+        return clip
+    if clip.split == UNUSED_LABEL_SPLIT:
+        return replace(clip, label=None, meta={**clip.meta, "label": clip.label})
+    return replace(clip, label=mapping[clip.label] or None)
+
+
+def _typo_findings(scan: Scan, label_map: Mapping[str, str]) -> Iterable[Finding]:
+    labels = [label_map.get(clip.label, clip.label) if clip.label else None for clip in scan.clips]
+    counts = Counter(label for label in labels if label)
+    for typo in find_typos(counts):
+        rows = [row for row, label in zip(scan.rows, labels, strict=True) if label == typo.label]
+        message = f"label {typo.label!r} ({_clips(typo.count)}{_first_rows(rows)}) looks like {typo.meant!r}"
+        remedy = f"If it is: --label {quoted(f'{typo.label}={typo.meant}')}"
+        yield Finding(rows[0], scan.clips[labels.index(typo.label)].id, "warning", "label-typo", message, remedy)
+
+
+def _clips(count: int) -> str:
+    return f"{count} clip" if count == 1 else f"{count} clips"
+
+
+def _first_rows(rows: list[int | None]) -> str:
+    shown = [str(row) for row in rows[:5] if row is not None]
+    more = ", ..." if len(rows) > 5 else ""
+    return f", row {', '.join(shown)}{more}" if shown else ""
+
+
+def _as_error(source: Path, errors: list[Finding]) -> DataError:
+    first, more = errors[0], len(errors) - 1
+    others = f" ({more} more such {'row' if more == 1 else 'rows'}: mer dataset check {source})" if more else ""
+    where = ", ".join(filter(None, (str(source), first.place)))
+    return DataError(f"{where}: {first.message}{others}.", first.remedy)
+
+
+def _summarise(warnings: Iterable[Finding]) -> list[str]:
+    """One note for each kind of warning: the first case, and how many more."""
+    by_kind: dict[str, list[Finding]] = {}
+    for finding in warnings:
+        by_kind.setdefault(finding.kind if finding.kind != "label-typo" else finding.message, []).append(finding)
+    return [_one_note(findings) for findings in by_kind.values()]
+
+
+def _one_note(findings: list[Finding]) -> str:
+    first, more = findings[0], len(findings) - 1
+    others = f" (and {more} more)" if more else ""
+    place = f"{first.place}: " if first.place and first.kind != "label-typo" else ""
+    return f"{place}{first.message}{others}. {first.remedy}"
+
+
+def _refuse_wrong_folder(scan: Scan) -> None:
+    """A column of which not one file exists is a wrong base folder, not so many bad clips."""
+    for column in ("video", "audio"):
+        paths = [path for path in (getattr(clip, column) for clip in scan.clips) if path is not None]
+        if len(paths) > 1 and not any(path.exists() for path in paths):
+            message = f"{scan.source}, column {column!r}: none of the {len(paths)} files exists, e.g. {paths[0]}."
+            raise DataError(message, f"Write paths relative to {scan.source.parent.resolve()}, or in full.")
+
+
+__all__ = ["COLUMNS", "ClipTable", "Scan", "load_clips", "scan_clips"]
