@@ -45,8 +45,17 @@ def command(
     with show_progress(quiet=json) as progress:
         space = open_workspace(cache, workers=workers, verify=verify, retry=retry_crashed, progress=progress)
         settings = flags.configure(
-            space.catalogue, file=config, data=data, column=column, label=label, modalities=modalities,
-            extractor=extractor, option=option, preset=preset, faces=faces, device=device,
+            space.catalogue,
+            file=config,
+            data=data,
+            column=column,
+            label=label,
+            modalities=modalities,
+            extractor=extractor,
+            option=option,
+            preset=preset,
+            faces=faces,
+            device=device,
         )
         table = load_data(settings.data, space)
         found = extract_clips(settings, table, space, shard=parse_shard(shard), keep_frames=frames)

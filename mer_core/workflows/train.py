@@ -12,9 +12,10 @@ from mer_core.errors import TooLittleDataError
 from mer_core.folds import FoldPlan, plan_folds
 from mer_core.protocols import Model
 from mer_core.types import Clip, FeatureSet, Fold, IntArray
+from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import any_present, take
 from mer_core.workflows.pipeline import make_fusion, make_trainer
-from mer_core.workflows.workspace import Workspace
+from mer_core.workflows.workspace import Workspace, open_workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +32,19 @@ class Training:
     plan: FoldPlan
 
 
-def train(features: FeatureSet, clips: Sequence[Clip], config: RunConfig, space: Workspace) -> Training:
+def train(extraction: Extraction, *, space: Workspace | None = None) -> Training:
     """Plan the folds and fit. Test clips never reach the trainer, labelled or not.
 
     Args:
-        features: all clips, as :func:`mer_core.workflows.extract.extract` returns them.
-        clips: the same clips, for their splits.
+        extraction: what :func:`mer_core.workflows.extract.extract` returned, its configuration included.
 
     Raises:
         TooLittleDataError: nothing can be learnt; the message names the class that lacks clips.
     """
-    rows, plan = plan_training(features, clips, config)
-    data = take(features, rows, plan.folds)
+    space = space or open_workspace()
+    config = extraction.config
+    rows, plan = plan_training(extraction.features, extraction.table.clips, config)
+    data = take(extraction.features, rows, plan.folds)
     model = make_trainer(config, space.catalogue).fit(
         make_fusion(config, space.catalogue), data, config.seed, space.progress
     )

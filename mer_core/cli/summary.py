@@ -1,0 +1,157 @@
+"""The tables a person reads at the end of ``mer run``, and the plan before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mer_core.cli.extract import print_failures
+
+if TYPE_CHECKING:
+    from mer_core.report.model import RunReport, Score, Section
+
+BAR = 24
+ALL_SUBSETS = 15
+
+
+def print_summary(report: RunReport, folder: Path, console: Console) -> None:
+    """Score with interval, per class, subsets of modalities, findings, files."""
+    console.print()
+    console.print(_headline(report))
+    for title, section in _sections(report):
+        print_section(title, section, console)
+    if report.metrics.cv is None and report.metrics.val is None:
+        console.print(f"\n[bold]No score:[/] {report.metrics.cv_reason or ''}")
+    if len(report.subsets) > 1:
+        console.print()
+        console.print(_subsets(report))
+    for finding in report.findings():
+        console.print(Text.assemble(("• ", "yellow"), finding))
+    print_failures(report.failures)
+    console.print()
+    _files(report, folder, console)
+
+
+def print_section(title: str, section: Section, console: Console) -> None:
+    """One set of scores and its classes."""
+    console.print()
+    console.print(_scores(title, section))
+    console.print(_classes(section))
+
+
+def _headline(report: RunReport) -> Text:
+    data = report.data
+    parts = [f"{report.n_clips} clips", f"{data.n_labelled} labelled", f"{len(report.classes)} classes"]
+    if data.group:
+        parts.append(f"{data.n_groups} {data.group}s")
+    streams = ", ".join(f"{s.name} [{s.dim}]" for s in report.streams)
+    return Text.assemble(("Data     ", "bold"), ", ".join(parts), "\n", ("Streams  ", "bold"), streams)
+
+
+def _sections(report: RunReport) -> list[tuple[str, Section]]:
+    found = []
+    if report.metrics.cv:
+        kept = f", each {report.data.group} in one fold" if report.folds and report.folds.group else ""
+        count = len(report.folds.sizes) if report.folds else 0
+        found.append((f"Cross-validation, {count} folds{kept}", report.metrics.cv))
+    if report.metrics.val:
+        found.append(("Validation split", report.metrics.val))
+    if report.metrics.test:
+        found.append(("Test split", report.metrics.test))
+    return found
+
+
+def _scores(title: str, section: Section) -> Table:
+    mark = "  [bold red](optimistic: epoch chosen on these clips)[/]" if section.optimistic else ""
+    caption = f"{section.n} clips; 95% intervals resample {section.n_units} {section.unit}s"
+    table = Table(
+        title=f"[bold]{title}[/]{mark}",
+        title_justify="left",
+        caption=caption,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for name in ("WAF", "UAR", "accuracy", "macro F1"):
+        table.add_column(name)
+    table.add_row(*(_interval(s) for s in (section.waf, section.uar, section.accuracy, section.macro_f1)))
+    return table
+
+
+def _interval(score: Score) -> Text:
+    value = Text("–" if score.value is None else f"{score.value:.3f}", style="bold")
+    if score.low is None or score.high is None:
+        return value
+    return value + Text(f"  {score.low:.2f}–{score.high:.2f}", style="dim not bold")
+
+
+def _classes(section: Section) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("class", "clips", "F1", "recall", ""):
+        table.add_column(name, justify="right" if name in ("clips", "F1", "recall") else "left")
+    for row in section.classes:
+        table.add_row(Text(row.name), str(row.n), _number(row.f1), _number(row.recall), _bar(row.f1))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _bar(value: float | None) -> Text:
+    return Text("━" * round((value or 0.0) * BAR), style="cyan")
+
+
+def _subsets(report: RunReport) -> Table:
+    table = Table(
+        title="[bold]WAF by the modalities present at prediction[/]",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        show_header=False,
+    )
+    for _ in range(3):
+        table.add_column()
+    for subset in report.subsets[:ALL_SUBSETS]:
+        table.add_row(" + ".join(subset.modalities), _number(subset.waf), _bar(subset.waf))
+    return table
+
+
+def _files(report: RunReport, folder: Path, console: Console) -> None:
+    console.print(Text.assemble(("Wrote ", "bold"), f"{folder}/"))
+    hints = {
+        "model": f"mer predict --model {folder}/model FILE",
+        "config.toml": f"mer run --config {folder}/config.toml",
+    }
+    for name, what in report.files.items():
+        if (folder / name).exists():
+            console.print(Text.assemble(f"  {name:<16}", (hints.get(name, what), "dim")))
+
+
+def print_plan(document: dict[str, Any], console: Console) -> None:
+    """What would be done, with disk."""
+    data, disk, training = document["data"], document["disk"], document["training"]
+    console.print(
+        f"[bold]Data[/]      {data['source']}: {data['clips']} clips, {data['labelled']} labelled, {data['test']} test"
+    )
+    console.print(f"[bold]Classes[/]   {', '.join(data['classes'])}")
+    for name, stream in document["streams"].items():
+        console.print(f"[bold]Stream[/]    {name}: extract {stream['extract']} clips, reuse {stream['reuse']}")
+    console.print(
+        f"[bold]Disk[/]      about {disk['needed_bytes'] / 2**20:.1f} MiB needed, "
+        f"{disk['free_bytes'] / 2**30:.1f} GiB free in {disk['cache']}",
+        soft_wrap=True,
+    )
+    folds = training["folds"]
+    console.print(
+        f"[bold]Training[/]  {training['trainer']['name']} of {training['fusion']['name']} on {training['device']}, "
+        f"folds {folds['k']} ({folds['kind']}), seed {training['seed']}"
+    )
+    for note in data["notes"]:
+        console.print(Text.assemble(("Note      ", "yellow"), note))
+    console.print("[dim]Nothing was extracted or trained.[/]")

@@ -1,0 +1,78 @@
+"""``mer train``: as ``mer run``, from features that are already in the store."""
+
+from __future__ import annotations
+
+import typer
+
+from mer_core.cli import flags
+from mer_core.cli import run as run_command
+from mer_core.cli.output import print_json, stdout_console
+
+NAME = "train"
+
+
+def command(
+    data: flags.Data = None,
+    column: flags.Column = None,
+    label: flags.Label = None,
+    modalities: flags.Modalities = None,
+    extractor: flags.ExtractorFlag = None,
+    preset: flags.Preset = None,
+    faces: flags.Faces = None,
+    pooling: flags.Pooling = None,
+    option: flags.OptionFlag = None,
+    fusion: run_command.Fusion = None,
+    trainer: run_command.Trainer = None,
+    protocol: run_command.Protocol = None,
+    folds: run_command.Folds = None,
+    group: run_command.Group = None,
+    epochs: run_command.Epochs = None,
+    modality_dropout: run_command.ModalityDropout = None,
+    select: run_command.Select = None,
+    seed: flags.Seed = None,
+    out: run_command.Out = None,
+    config: flags.Config = None,
+    cache: flags.CacheFlag = None,
+    device: flags.Device = None,
+    strict: flags.Strict = False,
+    json: flags.Json = False,
+) -> None:
+    """Train and score from stored features; extracts nothing, and says so if some are not there."""
+    from mer_core.cli.progress import show_progress
+    from mer_core.workflows.plan import refuse_unextracted
+    from mer_core.workflows.run import run_config
+    from mer_core.workflows.workspace import open_workspace
+
+    with show_progress(quiet=json) as progress:
+        space = open_workspace(cache, progress=progress)
+        settings = flags.configure(
+            space.catalogue,
+            file=config,
+            data=data,
+            column=column,
+            label=label,
+            modalities=modalities,
+            extractor=extractor,
+            option=option,
+            preset=preset,
+            faces=faces,
+            pooling=pooling,
+            fusion=fusion,
+            trainer=trainer,
+            protocol=protocol,
+            folds=run_command.fold_count(folds),
+            group=group,
+            seed=seed,
+            device=device,
+            trainer_options=run_command.trainer_flags(epochs, modality_dropout, select),
+        )
+        refuse_unextracted(settings, space)
+        result = run_config(settings, space, out=out, command=run_command.command_line())
+    if json:
+        print_json({**result.report.document(), "folder": str(result.folder)})
+    else:
+        from mer_core.cli.summary import print_summary
+
+        print_summary(result.report, result.folder, stdout_console())
+    if strict and result.report.failures:
+        raise typer.Exit(1)

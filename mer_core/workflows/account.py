@@ -1,0 +1,238 @@
+"""Gathers what a run did into its report."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mer_core.config import RunConfig
+from mer_core.engine import ClipFailure
+from mer_core.report import build
+from mer_core.report.model import (
+    Data,
+    FoldFacts,
+    Metrics,
+    ModelFacts,
+    Provenance,
+    RunReport,
+    Stream,
+    Unlabelled,
+)
+from mer_core.spec import ExtractorSpec, digest
+from mer_core.workflows.extract import Extraction
+from mer_core.workflows.features import any_present, present_modalities
+from mer_core.workflows.log import RunLog
+from mer_core.workflows.train import Training
+from mer_core.workflows.workspace import Workspace, pick_device
+
+if TYPE_CHECKING:
+    from mer_core.workflows.run import Scores
+
+PACKAGES = ("mer-toolkit", "torch", "numpy", "av", "opencv-python-headless", "librosa", "transformers")
+
+
+def build_report(
+    name: str,
+    config: RunConfig,
+    extraction: Extraction,
+    training: Training,
+    scores: Scores,
+    failures: Sequence[ClipFailure],
+    log: RunLog,
+    space: Workspace,
+    command: str,
+    files: Mapping[str, str],
+) -> RunReport:
+    """The report of a finished run."""
+    features = extraction.features
+    present = present_modalities(features)
+    return RunReport(
+        name=name,
+        created=log.created,
+        seed=config.seed,
+        n_clips=len(features.ids),
+        classes=features.targets.classes,
+        modalities=config.modalities,
+        metrics=_metrics(training, scores, extraction),
+        subsets=build.subsets(scores.subsets),
+        subsets_of=_section_name(training),
+        failures=build.failures(failures),
+        data=_data(config, extraction, training),
+        presence=build.presence(
+            features.ids,
+            {name: present.get(name, np.zeros(len(features.ids), bool)).tolist() for name in config.modalities},
+            _reasons(extraction),
+        ),
+        streams=_streams(config, extraction, space),
+        folds=_folds(training),
+        model=_model(config, training),
+        unlabelled=_unlabelled(extraction, training),
+        provenance=_provenance(config, extraction, training, space, command),
+        timing={**log.timing, "total": log.seconds},
+        files=dict(files),
+        warnings=extraction.warnings,
+    )
+
+
+def _section_name(training: Training) -> str:
+    return "val" if training.plan.kind == "val" else "cv"
+
+
+def _metrics(training: Training, scores: Scores, extraction: Extraction) -> Metrics:
+    summary = training.model.summary
+    selection, optimistic = str(summary["selection"]), bool(summary["optimistic"])
+    found = scores.cross_validated
+    held_out = None if found is None else build.section(found, selection, optimistic)
+    fixed = _section_name(training) == "val"
+    has_test = any(clip.split == "test" for clip in extraction.table.clips)
+    return Metrics(
+        cv=None if fixed else held_out,
+        cv_reason=training.plan.reason if fixed or held_out is None else None,
+        val=held_out if fixed else None,
+        test=None if scores.test is None else build.section(scores.test, selection, False),
+        test_reason=None
+        if scores.test
+        else "The test clips are not labelled."
+        if has_test
+        else "There is no test split.",
+    )
+
+
+def _data(config: RunConfig, extraction: Extraction, training: Training) -> Data:
+    clips, features = extraction.table.clips, extraction.features
+    labels = training.data.labels
+    counts = Counter(labels[labels >= 0].tolist())
+    groups = training.data.groups
+    return Data(
+        source=config.data.source,
+        synthetic=any(str(clip.meta.get("synthetic", "")).lower() in ("true", "1") for clip in clips),
+        n_labelled=int((labels >= 0).sum()),
+        n_unlabelled=int((labels < 0).sum()),
+        n_test=sum(clip.split == "test" for clip in clips),
+        class_counts={name: counts.get(index, 0) for index, name in enumerate(features.targets.classes)},
+        splits=dict(Counter(clip.split for clip in clips if clip.split)),
+        group=config.folds.group if groups is not None else None,
+        n_groups=len(set(groups)) if groups is not None else 0,
+        media_seconds=extraction.report.media_hours * 3600 or None,
+        notes=extraction.table.notes,
+    )
+
+
+def _reasons(extraction: Extraction) -> dict[str, dict[str, str]]:
+    """Per modality, why a clip lacks it: what the engine said of its streams, failures included."""
+    found: dict[str, dict[str, str]] = {}
+    for stream, reasons in extraction.report.missing.items():
+        found.setdefault(stream.partition(":")[0], {}).update(reasons)
+    for failure in extraction.report.failures:
+        streams = [failure.stream] if failure.stream else list(extraction.config.streams)
+        for stream in streams:
+            found.setdefault(stream.partition(":")[0], {})[failure.id] = f"failed: {failure.stage}"
+    return found
+
+
+def _streams(config: RunConfig, extraction: Extraction, space: Workspace) -> tuple[Stream, ...]:
+    report = extraction.report
+    rows = []
+    for name, choice in config.streams.items():
+        entry = space.catalogue.entry(ExtractorSpec, choice.extractor)
+        data = extraction.features.table.get(name)
+        rows.append(
+            Stream(
+                name=name,
+                modality=name.partition(":")[0],
+                extractor=entry.full_name,
+                version=entry.spec.version,
+                dim=data.info.dim if data else 0,
+                pooling=choice.pooling,
+                present=int(data.present.sum()) if data else 0,
+                missing=len(report.missing.get(name, {})),
+                failed=sum(failure.stream in (name, "") for failure in report.failures),
+                extracted=report.extracted.get(name, 0),
+                reused=report.reused.get(name, 0),
+                fingerprint=extraction.fingerprints[name],
+                licence=entry.spec.licence,
+                weights_licence=entry.spec.weights_licence,
+                options=choice.options,
+            )
+        )
+    return tuple(rows)
+
+
+def _folds(training: Training) -> FoldFacts | None:
+    plan = training.plan
+    if not plan.folds:
+        return None
+    sizes = tuple((len(fold.train), len(fold.val)) for fold in plan.folds)
+    return FoldFacts(kind=plan.kind, group=bool(plan.group), sizes=sizes)
+
+
+def _model(config: RunConfig, training: Training) -> ModelFacts:
+    summary = training.model.summary
+    curves = summary["curves"]
+    return ModelFacts(
+        fusion=config.fusion.name,
+        trainer=config.trainer.name,
+        selection=summary["selection"],
+        optimistic=summary["optimistic"],
+        parameters=summary["parameters"],
+        members=max(1, len(training.plan.folds)),
+        epochs=summary["epochs"],
+        steps=summary["steps"],
+        imputed={name: count for name, count in summary["imputed"].items() if count},
+        curves=build.curves(
+            [curve["loss"] for curve in curves],
+            [curve.get("waf", ()) for curve in curves],
+            [curve["chosen"] for curve in curves],
+        ),
+        options={config.trainer.name: config.trainer.options, config.fusion.name: config.fusion.options},
+    )
+
+
+def _unlabelled(extraction: Extraction, training: Training) -> Unlabelled:
+    clips, features = extraction.table.clips, extraction.features
+    usable = any_present(features)
+    rows = [i for i, c in enumerate(clips) if features.labels[i] < 0 and c.split != "test" and usable[i]]
+    if not rows:
+        return Unlabelled()
+    table = {name: features.table[name] for name in training.model.streams}
+    best = np.argmax(training.model.predict(table)[rows], axis=1)
+    counts = Counter(features.targets.classes[index] for index in best)
+    return Unlabelled(n=len(rows), predicted=dict(counts))
+
+
+def _provenance(
+    config: RunConfig, extraction: Extraction, training: Training, space: Workspace, command: str
+) -> Provenance:
+    import torch
+
+    folds = [[training.data.ids[row] for row in fold.val] for fold in training.plan.folds]
+    weights = {
+        choice.extractor: licence
+        for choice in config.streams.values()
+        if (licence := space.catalogue.find(ExtractorSpec, choice.extractor).weights_licence)
+    }
+    return Provenance(
+        command=command,
+        preset=config.preset,
+        protocol=config.protocol,
+        device=pick_device(config.device),
+        threads=torch.get_num_threads(),
+        platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores",
+        versions={name: found for name in PACKAGES if (found := _version(name))},
+        seeds={"run": config.seed},
+        fingerprints={"config": digest(config, 16), "folds": digest(folds, 16), **extraction.fingerprints},
+        weights=weights,
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,47 @@
+"""A run's log: one JSON object per line, flushed at once, so that a killed run tells how far it came."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+class RunLog:
+    """Appends events to a file and remembers how long each stage took (seconds)."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.began = time.monotonic()
+        self.created = datetime.now(UTC).isoformat(timespec="seconds")
+        self.timing: dict[str, float] = {}
+        self.write("started")
+
+    @property
+    def seconds(self) -> float:
+        """Since the log was opened."""
+        return round(time.monotonic() - self.began, 3)
+
+    def write(self, event: str, **facts: Any) -> None:
+        """One line: UTC time, seconds since the start, the event and its facts."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"time": now, "at": self.seconds, "event": event, **facts}
+        with self.file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+
+    @contextmanager
+    def stage(self, name: str, **facts: Any) -> Iterator[None]:
+        """Log the beginning, the end or the failure of a stage, and time it."""
+        began = time.monotonic()
+        self.write(f"{name} started", **facts)
+        try:
+            yield
+        except BaseException as error:
+            self.write(f"{name} failed", error=f"{type(error).__name__}: {error}")
+            raise
+        self.timing[name] = round(time.monotonic() - began, 3)
+        self.write(f"{name} finished", seconds=self.timing[name])

@@ -1,0 +1,65 @@
+"""What a run would do, with its disk use, before it does anything."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from mer_core.config import RunConfig
+from mer_core.errors import DataError
+from mer_core.workflows.data import load_data
+from mer_core.workflows.extract import plan_extraction
+from mer_core.workflows.workspace import Workspace, pick_device
+
+
+def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
+    """Clips, streams to extract or reuse, bytes on disk, folds, fusion and trainer; JSON-able."""
+    table = load_data(config.data, space)
+    labelled = [c for c in table.clips if c.label and c.split not in ("test", "unlabelled")]
+    found = plan_extraction(config, table, space)
+    return {
+        "data": {
+            "source": config.data.source,
+            "clips": len(table.clips),
+            "labelled": len(labelled),
+            "test": sum(c.split == "test" for c in table.clips),
+            "classes": list(table.targets.classes),
+            "notes": list(table.notes),
+        },
+        "streams": {
+            name: {
+                "extractor": choice.extractor,
+                "pooling": choice.pooling,
+                "extract": found.extract[name],
+                "reuse": found.reuse[name],
+            }
+            for name, choice in config.streams.items()
+        },
+        "disk": {
+            "needed_bytes": found.bytes,
+            "free_bytes": shutil.disk_usage(space.cache.root).free,
+            "cache": str(space.cache.root),
+        },
+        "training": {
+            "fusion": config.fusion.model_dump(),
+            "trainer": config.trainer.model_dump(),
+            "folds": config.folds.model_dump(),
+            "seed": config.seed,
+            "device": pick_device(config.device),
+        },
+    }
+
+
+def refuse_unextracted(config: RunConfig, space: Workspace) -> None:
+    """Raise if training would have to extract features first.
+
+    Raises:
+        DataError: naming the streams and how many clips lack them.
+    """
+    found = plan_extraction(config, load_data(config.data, space), space)
+    open_streams = [f"{name} ({count} clips)" for name, count in found.extract.items() if count]
+    if open_streams:
+        raise DataError(
+            f"features are not extracted yet: {', '.join(open_streams)}.",
+            "Run 'mer extract' with the same data and streams first, or 'mer run' for both.",
+        )

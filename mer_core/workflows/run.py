@@ -1,0 +1,182 @@
+"""``mer run``: folds -> extract -> train -> evaluate -> report, and everything a run leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mer_core.config import RunConfig, write_config
+from mer_core.configure import make_config
+from mer_core.engine import ClipFailure
+from mer_core.errors import UsageError
+from mer_core.evaluation import Evaluation, SubsetScore
+from mer_core.folds import save_folds
+from mer_core.report.model import RunReport
+from mer_core.types import FeatureSet
+from mer_core.workflows.account import build_report
+from mer_core.workflows.data import clip_groups, load_data
+from mer_core.workflows.extract import Extraction, extract_clips
+from mer_core.workflows.features import any_present, present_modalities
+from mer_core.workflows.log import RunLog
+from mer_core.workflows.pipeline import save_pipeline
+from mer_core.workflows.predict import as_prediction, unusable
+from mer_core.workflows.predictions import Row, write_predictions
+from mer_core.workflows.scoring import OutOfFold, out_of_fold, score_out_of_fold, score_rows, score_subsets
+from mer_core.workflows.train import Training, train
+from mer_core.workflows.workspace import Workspace, open_workspace
+
+FILES = {
+    "report.html": "the report, to read",
+    "report.json": "the report, to compute with",
+    "predictions.csv": "every clip's prediction",
+    "model": "the model: mer predict --model",
+    "config.toml": "the run, to repeat: mer run --config",
+    "folds.json": "the split plan",
+    "log.jsonl": "what happened when",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a run found and where it put it."""
+
+    folder: Path
+    config: RunConfig
+    report: RunReport
+    rows: tuple[Row, ...]
+    training: Training
+    extraction: Extraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """All scores of a run; None where there is nothing to score."""
+
+    held_out: OutOfFold
+    cross_validated: Evaluation | None
+    test: Evaluation | None
+    subsets: tuple[SubsetScore, ...]
+
+
+def run(
+    data: str | Path | None = None, *, out: str | Path | None = None, space: Workspace | None = None, **settings: Any
+) -> RunResult:
+    """Extract, train, evaluate and report.
+
+    Args:
+        data: manifest, folder or data set name; None for the built-in sample.
+        out: the run's folder; None for ``runs/<date>-<time>``.
+        settings: as in :func:`mer_core.configure.make_config`.
+
+    Raises:
+        MerError: usage, data or environment; single bad clips end up in ``report.failures``.
+    """
+    space = space or open_workspace()
+    config = make_config(space.catalogue, data=data, **settings)
+    return run_config(config, space, out=Path(out) if out else None)
+
+
+def run_config(config: RunConfig, space: Workspace, *, out: Path | None = None, command: str = "") -> RunResult:
+    """Like :func:`run`, for a configuration that is already resolved."""
+    folder = make_folder(out)
+    write_config(config, folder / "config.toml")
+    log = RunLog(folder / "log.jsonl")
+    with log.stage("data", source=config.data.source):
+        table = load_data(config.data, space)
+    with log.stage("extract", clips=len(table.clips)):
+        extraction = extract_clips(config, table, space)
+    with log.stage("train"):
+        training = train(extraction, space=space)
+    with log.stage("evaluate"):
+        scores = evaluate_run(extraction, training, config)
+    save_pipeline(
+        folder / "model", config, training.model, extraction.fingerprints, space.catalogue, {"run": folder.name}
+    )
+    save_folds(training.plan, training.data.ids, folder / "folds.json")
+    rows = prediction_rows(extraction, training, scores.held_out)
+    modalities = tuple(present_modalities(extraction.features))
+    write_predictions(folder / "predictions.csv", rows, table.targets.classes, modalities)
+    failures = run_failures(extraction)
+    report = build_report(folder.name, config, extraction, training, scores, failures, log, space, command, FILES)
+    report.save(folder)
+    log.write("finished", seconds=log.seconds)
+    return RunResult(
+        folder=folder, config=config, report=report, rows=tuple(rows), training=training, extraction=extraction
+    )
+
+
+def make_folder(out: Path | None) -> Path:
+    """The run's folder, created; never one that holds something else.
+
+    Raises:
+        UsageError: ``out`` is a file, or a folder with other things in it.
+    """
+    folder = out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file.", "Name a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "config.toml").is_file():
+        raise UsageError(f"--out {folder} holds something that is not a run.", "Name a new folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def evaluate_run(extraction: Extraction, training: Training, config: RunConfig) -> Scores:
+    """Out-of-fold scores, subsets of modalities, and the test split, read here for the first time."""
+    data, model = training.data, training.model
+    held_out = out_of_fold(model, data)
+    scored = len(held_out.rows) > 0
+    return Scores(
+        held_out=held_out,
+        cross_validated=score_out_of_fold(held_out, data, config.folds.group, config.seed) if scored else None,
+        test=_score_test(extraction, training, config),
+        subsets=score_subsets(model, data, config.seed) if scored else (),
+    )
+
+
+def _score_test(extraction: Extraction, training: Training, config: RunConfig) -> Evaluation | None:
+    clips, features = extraction.table.clips, extraction.features
+    usable = any_present(features)
+    rows = np.asarray([i for i, clip in enumerate(clips) if clip.split == "test" and usable[i]], dtype=np.int64)
+    if not len(rows):
+        return None
+    probabilities = training.model.predict(_only(features, training))[rows]
+    groups = clip_groups([clips[row] for row in rows], config.folds.group)
+    known = groups if any(groups) else None
+    return score_rows(
+        probabilities, features.labels[rows], features.targets.classes, known, config.folds.group, config.seed
+    )
+
+
+def _only(features: FeatureSet, training: Training) -> dict[str, Any]:
+    return {name: features.table[name] for name in training.model.streams}
+
+
+def prediction_rows(extraction: Extraction, training: Training, held_out: OutOfFold) -> list[Row]:
+    """Every usable clip: out-of-fold where a fold held it out, else the ensemble's answer."""
+    features, clips = extraction.features, extraction.table.clips
+    probabilities = training.model.predict(_only(features, training))
+    folds = np.full(len(clips), -1)
+    scored = held_out.rows
+    probabilities[training.rows[scored]] = held_out.probabilities[scored]
+    folds[training.rows[scored]] = held_out.fold[scored]
+    usable, present = any_present(features), present_modalities(features)
+    rows = []
+    for i, clip in enumerate(clips):
+        there = {name: bool(bits[i]) for name, bits in present.items()}
+        found = as_prediction(clip.id, probabilities[i], features.targets, there)
+        if not usable[i]:
+            found = replace(found, label=None, probabilities={})
+        rows.append(Row(found, clip.split or "", clip.label or "", str(folds[i] + 1) if folds[i] >= 0 else ""))
+    return rows
+
+
+def run_failures(extraction: Extraction) -> tuple[ClipFailure, ...]:
+    """The engine's failures, and clips that have none of the run's modalities."""
+    failed: Iterable[ClipFailure] = extraction.report.failures
+    known = {failure.id for failure in failed}
+    return (*failed, *(one for one in unusable(extraction.features) if one.id not in known))
