@@ -1,0 +1,317 @@
+"""The split plan of a run: which labelled clips are learnt from and which are scored, fold by fold.
+
+Three ways to split: ``grouped`` (seeded, stratified by class, a group such as a speaker stays in one
+part), ``shuffle`` (the MER2024 protocol: a plain seeded shuffle, METHODS section 10) and ``loo`` (one
+group left out at a time). Own ``val`` clips replace all of them. Same arguments, same plan, on every
+machine: randomness is ``random.Random(seed).shuffle`` alone.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer_core.errors import DataError, TooLittleDataError, UsageError
+from mer_core.types import Fold
+
+IntArray = NDArray[np.int64]
+Kind = Literal["grouped", "shuffle"]
+
+SCHEMA = 1
+RARE_SHARE = 0.05
+"""Classes of one clip forbid cross-validation if they hold more than this share of labelled clips."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldPlan:
+    """How to split, or why not to.
+
+    Attributes:
+        folds: indices into the N clips; empty where cross-validation means nothing.
+        kind: ``grouped``, ``shuffle``, ``loo``, ``val`` (the manifest's own) or ``none``.
+        seed: what the shuffles started from.
+        group: whether no group is in both parts of a fold.
+        reason: why there are no folds, in plain words; None if there are.
+        notes: what is unusual about the folds, e.g. classes too small to be in each of them.
+    """
+
+    folds: tuple[Fold, ...]
+    kind: str
+    seed: int
+    group: bool
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def plan_folds(
+    labels: IntArray,
+    groups: Sequence[str | None] | None = None,
+    splits: Sequence[str | None] | None = None,
+    k: int | Literal["loo"] = 5,
+    seed: int = 0,
+    kind: Kind = "grouped",
+    classes: Sequence[str] = (),
+) -> FoldPlan:
+    """Plan the folds over the labelled clips of the training split.
+
+    Args:
+        labels: [N] class indices, -1 where unlabelled.
+        groups: [N] speaker or other group, None where unknown (such a clip is its own group);
+            None or all unknown: stratified by class only.
+        splits: [N] ``train``, ``val``, ``test``, ``unlabelled``; None counts as ``train``.
+        k: how many folds, at least 2; fewer are made where there are fewer groups or clips.
+            ``"loo"``: as many as groups.
+        kind: ``grouped`` or ``shuffle``.
+        classes: class names, for messages.
+
+    Raises:
+        TooLittleDataError: no labelled training clip, or all of one class.
+        UsageError: k below 2, or ``"loo"`` with clips whose group is unknown.
+    """
+    case = _Case.of(labels, groups, splits, seed, classes)
+    case.refuse_untrainable()
+    if k != "loo" and k < 2:
+        raise UsageError(f"{k} folds cannot be made.", "Give --folds a number from 2 on, or loo.")
+    if case.val.size:
+        return case.own_split()
+    if k == "loo":
+        case.refuse_unknown_groups()
+    grouped = (k == "loo" or kind == "grouped") and case.knows_groups
+    reason = case.reason_against(grouped)
+    if reason is not None:
+        return FoldPlan(folds=(), kind="none", seed=seed, group=grouped, reason=reason)
+    parts = _parts(case, k, kind, grouped)
+    return case.plan_of(parts, "loo" if k == "loo" else kind, grouped, k)
+
+
+def save_folds(path: Path, plan: FoldPlan, ids: Sequence[str]) -> None:
+    """Write ``folds.json``: the plan with clips named by id, so that it survives a reordered manifest."""
+    folds = [{"train": _names(fold.train, ids), "val": _names(fold.val, ids)} for fold in plan.folds]
+    about = {"schema": SCHEMA, "kind": plan.kind, "seed": plan.seed, "group": plan.group, "reason": plan.reason}
+    text = json.dumps({**about, "notes": list(plan.notes), "folds": folds}, ensure_ascii=False, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def load_folds(path: Path, ids: Sequence[str]) -> FoldPlan:
+    """Read ``folds.json`` back as indices into ``ids``.
+
+    Raises:
+        DataError: not a fold plan, or it names a clip that is not in ``ids``.
+    """
+    found = _read_plan(path)
+    index = {name: position for position, name in enumerate(ids)}
+    try:
+        folds = tuple(Fold(_indices(fold["train"], index), _indices(fold["val"], index)) for fold in found["folds"])
+        about = {key: found[key] for key in ("kind", "seed", "group", "reason")}
+    except KeyError as error:
+        hint = "Use the manifest that the folds were planned on, or plan them again without this file."
+        raise DataError(f"{path} names {error}, which is not there.", hint) from error
+    return FoldPlan(folds=folds, **about, notes=tuple(found.get("notes", ())))
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a fold plan: {error}.", "Plan the folds again.") from error
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise DataError(f"{path} is not a fold plan of schema {SCHEMA}.", "Plan the folds again.")
+    return found
+
+
+def _names(indices: IntArray, ids: Sequence[str]) -> list[str]:
+    return [ids[int(i)] for i in indices]
+
+
+def _indices(names: Sequence[str], index: Mapping[str, int]) -> IntArray:
+    return np.array([index[name] for name in names], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """The labelled clips of one planning; ``train`` and ``val`` are indices into all N clips."""
+
+    labels: IntArray
+    groups: tuple[str | None, ...]
+    train: IntArray
+    val: IntArray
+    seed: int
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        labels: IntArray,
+        groups: Sequence[str | None] | None,
+        splits: Sequence[str | None] | None,
+        seed: int,
+        classes: Sequence[str],
+    ) -> _Case:
+        labels = np.asarray(labels, dtype=np.int64)
+        count = len(labels)
+        role = np.array([split or "train" for split in (splits if splits is not None else [None] * count)])
+        known = tuple(groups) if groups is not None else (None,) * count
+        train, val = (np.flatnonzero((labels >= 0) & (role == name)) for name in ("train", "val"))
+        return cls(labels, known, train, val, seed, tuple(classes))
+
+    @property
+    def knows_groups(self) -> bool:
+        """Whether any training clip has a known group."""
+        return any(self.groups[i] for i in self.train)
+
+    def name(self, label: int) -> str:
+        """The class called ``label``, quoted."""
+        return repr(self.classes[label]) if label < len(self.classes) else f"class {label}"
+
+    def group_of(self, clip: int) -> str:
+        """A clip's group; one of its own where unknown."""
+        return f"g{self.groups[clip]}" if self.groups[clip] else f"c{clip}"
+
+    def counts(self, clips: IntArray) -> dict[int, int]:
+        """How many of ``clips`` each training class has."""
+        return {int(label): int((self.labels[clips] == label).sum()) for label in np.unique(self.labels[self.train])}
+
+    def refuse_untrainable(self) -> None:
+        """Raise if no classifier can be fitted."""
+        counts = self.counts(self.train)
+        if not counts:
+            hint = "Fill in the label column, or say which column it is, e.g. --column label=emotion."
+            raise TooLittleDataError("no clip of the training split has a label.", hint)
+        if len(counts) == 1:
+            (only,) = counts
+            message = (
+                f"all {counts[only]} labelled training clips are {self.name(only)}; there is nothing to tell apart."
+            )
+            raise TooLittleDataError(message, "Label clips of at least one other class.")
+
+    def refuse_unknown_groups(self) -> None:
+        """Raise if a clip cannot be left out with its group."""
+        unknown = sum(not self.groups[i] for i in self.train)
+        if unknown:
+            message = f"{unknown} of {len(self.train)} labelled clips have no group to leave out."
+            raise UsageError(message, "Name the column that holds it with --group, fill it in, or use --folds 5.")
+
+    def own_split(self) -> FoldPlan:
+        """The manifest's own train and val parts as the only fold."""
+        fold = Fold(self.train, self.val)
+        known = [{self.groups[i] for i in part if self.groups[i]} for part in (self.train, self.val)]
+        shared = sorted(filter(None, known[0] & known[1]))
+        notes = [f"groups in both train and val: {_some(shared)}"] if shared else []
+        unseen = sorted(set(self.labels[self.val].tolist()) - set(self.labels[self.train].tolist()))
+        notes += [f"{self.name(label)} is in val but not in train" for label in unseen]
+        return FoldPlan(folds=(fold,), kind="val", seed=self.seed, group=all(known) and not shared, notes=tuple(notes))
+
+    def reason_against(self, grouped: bool) -> str | None:
+        """Why cross-validation would mean nothing here, None if it would."""
+        counts = self.counts(self.train)
+        single = [label for label, count in counts.items() if count < 2]
+        if len(counts) - len(single) < 2 or len(single) > RARE_SHARE * len(self.train):
+            return self._too_few(single, counts) if single else None
+        groups = {self.group_of(i) for i in self.train}
+        if grouped and len(groups) < 2:
+            return (
+                f"all {len(self.train)} labelled clips are of one group ({self.groups[self.train[0]]}), "
+                "so nothing can be scored on a group that was not learnt from"
+            )
+        return None
+
+    def _too_few(self, single: list[int], counts: Mapping[int, int]) -> str:
+        names = ", ".join(self.name(label) for label in single)
+        verb = "has one clip" if len(single) == 1 else "have one clip each"
+        return (
+            f"{len(single)} of {len(counts)} classes {verb} ({names}): "
+            "a class needs two labelled training clips, one to learn from and one to be scored"
+        )
+
+    def plan_of(self, parts: list[IntArray], kind: str, grouped: bool, k: int | str) -> FoldPlan:
+        """Folds from their validation parts, unless some fold has nothing to tell apart."""
+        folds = tuple(Fold(np.setdiff1d(self.train, part), np.sort(part)) for part in parts)
+        seen = [set(self.labels[fold.train].tolist()) for fold in folds]
+        if any(len(classes) < 2 for classes in seen):
+            reason = "with any split by group, some fold has one class only to learn from"
+            return FoldPlan(folds=(), kind="none", seed=self.seed, group=grouped, reason=reason)
+        notes = tuple(self._notes(seen, k, len(folds)))
+        return FoldPlan(folds=folds, kind=kind, seed=self.seed, group=grouped, notes=notes)
+
+    def _notes(self, seen: list[set[int]], k: int | str, made: int) -> list[str]:
+        counts = self.counts(self.train)
+        notes = [f"{made} folds instead of {k}: there are no more groups or clips"] if k not in ("loo", made) else []
+        few = [f"{self.name(label)} ({count})" for label, count in counts.items() if count < made]
+        if few:
+            notes.append(f"classes with fewer clips than folds: {', '.join(few)}")
+        unlearnt = [label for label in counts if any(label not in classes for classes in seen)]
+        notes += [f"{self.name(label)} cannot be learnt in the fold that holds all its clips" for label in unlearnt]
+        return notes
+
+
+def _parts(case: _Case, k: int | Literal["loo"], kind: Kind, grouped: bool) -> list[IntArray]:
+    """The validation parts: index arrays that cover the labelled training clips once."""
+    if k == "loo":
+        return [np.array(members, dtype=np.int64) for _, members in sorted(_members(case).items())]
+    if kind == "shuffle":
+        return _shuffled_parts(case.train, k, case.seed)
+    return _grouped_parts(case, k) if grouped else _stratified_parts(case, k)
+
+
+def _members(case: _Case) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for clip in case.train.tolist():
+        found.setdefault(case.group_of(clip), []).append(clip)
+    return found
+
+
+def _shuffled_parts(clips: IntArray, k: int, seed: int) -> list[IntArray]:
+    """MER2024's split: shuffle, parts of int(N / k), the remainder in the last one."""
+    order = clips.tolist()
+    random.Random(seed).shuffle(order)
+    k = min(k, len(order))
+    size = len(order) // k
+    cuts = [size * fold for fold in range(1, k)]
+    return [np.array(part, dtype=np.int64) for part in np.split(np.array(order), cuts)]
+
+
+def _stratified_parts(case: _Case, k: int) -> list[IntArray]:
+    """Deal shuffled clips class by class: folds differ by at most one clip, in all and per class."""
+    rng = random.Random(case.seed)
+    dealt: list[int] = []
+    for label in case.counts(case.train):
+        clips = case.train[case.labels[case.train] == label].tolist()
+        rng.shuffle(clips)
+        dealt += clips
+    k = min(k, len(dealt))
+    return [np.array(dealt[fold::k], dtype=np.int64) for fold in range(k)]
+
+
+def _grouped_parts(case: _Case, k: int) -> list[IntArray]:
+    """Give each group, largest first, to the fold that most lacks its classes.
+
+    What a fold lacks of a class is measured from an equal share of it and weighed by the class's
+    size, so that rare classes count as much as common ones; ties go to the smaller fold.
+    """
+    members = _members(case)
+    classes = list(case.counts(case.train))
+    table = {name: np.array([np.sum(case.labels[clips] == c) for c in classes]) for name, clips in members.items()}
+    order = sorted(members)
+    random.Random(case.seed).shuffle(order)
+    order.sort(key=lambda name: -len(members[name]))
+    k = min(k, len(order))
+    total = np.sum([table[name] for name in order], axis=0)
+    held = np.zeros((k, len(classes)))
+    parts: list[list[int]] = [[] for _ in range(k)]
+    for name in order:
+        cost = (table[name] * (2 * (held - total / k) + table[name]) / total).sum(axis=1)
+        fold = min(range(k), key=lambda f: (round(float(cost[f]), 9), len(parts[f])))
+        held[fold] += table[name]
+        parts[fold] += members[name]
+    return [np.array(sorted(part), dtype=np.int64) for part in parts]
+
+
+def _some(names: Sequence[str], shown: int = 5) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
