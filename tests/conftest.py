@@ -1,0 +1,28 @@
+"""Shared by all tests: no network, a cache of their own, and the real clips where there are any."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test touches the user's cache, and none goes to a hub."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("MER_CACHE", str(folder))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real clips; tests that need it are skipped elsewhere."""
+    folder = os.environ.get("MER_REAL_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("MER_REAL_DATA names no folder of real clips")
+    return Path(folder).resolve()
