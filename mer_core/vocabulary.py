@@ -92,7 +92,7 @@ def normalise_labels(
     apart = collisions(mapping.values())
     kept = {label for group in apart for label in group} | pinned
     renamed = {label: name if name in kept else canonical(name) or name for label, name in mapping.items()}
-    notes = [_collision_note(group) for group in apart if not set(group) <= pinned]
+    notes = [collision_note(group) for group in apart if not set(group) <= pinned]
     return renamed, (*notes, *_rename_notes(renamed), *_unused_notes(asked, distinct))
 
 
@@ -184,7 +184,8 @@ def _rank(label: str) -> tuple[int, float, str]:
     return len(VOCABULARY) + 1, 0.0, label
 
 
-def _collision_note(group: tuple[str, ...]) -> str:
+def collision_note(group: tuple[str, ...]) -> str:
+    """What was done about labels that may mean the same, and the flags that merge them."""
     meant = canonical(group[0])
     keep = meant if meant in group else group[0]
     flags = " ".join(f"--label {quoted(f'{name}={keep}')}" for name in group if name != keep)
