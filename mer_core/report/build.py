@@ -1,0 +1,127 @@
+"""Turns what evaluation, engine and trainer return into parts of a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mer_core.report.model import (
+    ClassScore,
+    Curve,
+    FailedClip,
+    GroupLine,
+    Presence,
+    Score,
+    Section,
+    Subset,
+)
+
+if TYPE_CHECKING:
+    from mer_core.evaluation import Evaluation, GroupScore, Interval, SubsetScore
+
+
+def section(evaluation: Evaluation, selection: str = "last", optimistic: bool = False) -> Section:
+    """One set of scores. ``optimistic``: the epoch was chosen on the very clips scored here."""
+    found = evaluation.scores
+    return Section(
+        **{name: score(interval) for name, interval in evaluation.intervals.items()},
+        selection=selection,
+        optimistic=optimistic,
+        n=found.n,
+        unit=evaluation.unit,
+        n_units=evaluation.n_units,
+        resamples=evaluation.resamples,
+        level=evaluation.level,
+        chance=evaluation.chance,
+        note=evaluation.note,
+        classes=_classes(evaluation),
+        confusion=tuple(tuple(int(cell) for cell in row) for row in found.confusion),
+        per_group=_lines(evaluation.per_group),
+        folds=_lines(evaluation.folds),
+    )
+
+
+def score(interval: Interval) -> Score:
+    """An interval as the report writes it."""
+    return Score(value=interval.value, low=interval.low, high=interval.high)
+
+
+def _classes(evaluation: Evaluation) -> tuple[ClassScore, ...]:
+    """Recall of a class without clips and precision of one never predicted are undefined: None."""
+    found = evaluation.scores
+    rows = []
+    for i, name in enumerate(evaluation.classes):
+        n, predicted = int(found.support[i]), int(found.predicted[i])
+        rows.append(
+            ClassScore(
+                name=name,
+                n=n,
+                predicted=predicted,
+                precision=float(found.precision[i]) if predicted else None,
+                recall=float(found.recall[i]) if n else None,
+                f1=float(found.f1[i]) if n or predicted else None,
+            )
+        )
+    return tuple(rows)
+
+
+def _lines(found: Iterable[GroupScore]) -> tuple[GroupLine, ...]:
+    return tuple(GroupLine(name=g.name, n=g.n, waf=g.waf, uar=g.uar, accuracy=g.accuracy) for g in found)
+
+
+def subsets(found: Iterable[SubsetScore]) -> tuple[Subset, ...]:
+    """The subsets of modalities, as :func:`mer_core.evaluation.evaluate_subsets` scored them."""
+    return tuple(
+        Subset(
+            modalities=one.modalities,
+            waf=one.waf.value,
+            low=one.waf.low,
+            high=one.waf.high,
+            n=one.n,
+            gain=score(one.gain),
+        )
+        for one in found
+    )
+
+
+def presence(
+    ids: Sequence[str], present: Mapping[str, Sequence[bool]], reasons: Mapping[str, Mapping[str, str]]
+) -> tuple[Presence, ...]:
+    """Missing modalities, counted.
+
+    Args:
+        ids: the N clips.
+        present: per modality, whether each clip has it ([N]).
+        reasons: per modality, why a clip has it not, by clip id (missing or failed).
+    """
+    rows = []
+    for modality, bits in present.items():
+        known = reasons.get(modality, {})
+        absent = [known.get(id, "not given") for id, bit in zip(ids, bits, strict=True) if not bit]
+        counts = dict(Counter(absent).most_common())
+        rows.append(Presence(modality=modality, present=len(ids) - len(absent), missing=len(absent), reasons=counts))
+    return tuple(rows)
+
+
+def failures(found: Iterable[Any]) -> tuple[FailedClip, ...]:
+    """The engine's failures (anything with ``id``, ``stage``, ``reason`` and perhaps ``stream``)."""
+    return tuple(
+        FailedClip(id=one.id, stage=one.stage, reason=one.reason, stream=getattr(one, "stream", None) or "")
+        for one in found
+    )
+
+
+def curves(
+    losses: Sequence[Sequence[float]], wafs: Sequence[Sequence[float]] = (), chosen: Sequence[int] = ()
+) -> tuple[Curve, ...]:
+    """Learning curves of the folds in order; of one model on all clips if there is only one."""
+    return tuple(
+        Curve(
+            fold=fold + 1 if len(losses) > 1 else None,
+            loss=tuple(loss),
+            waf=tuple(wafs[fold]) if fold < len(wafs) else (),
+            chosen=chosen[fold] if fold < len(chosen) else None,
+        )
+        for fold, loss in enumerate(losses)
+    )

@@ -1,0 +1,95 @@
+"""Which chart shows which part of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from mer_core.report.model import Curve, GroupLine, Presence, RunReport, Score, Section
+from mer_core.report.svg import Bar, Dot, bar_chart, dot_plot, line_chart, strip
+from mer_core.report.words import number
+from mer_core.types import MODALITIES
+
+MOST_SUBSETS = 31
+
+
+def score_strip(score: Score, chance: float | None = None) -> Markup:
+    """One score with its interval on an axis from 0 to 1."""
+    return strip(score.value, score.low, score.high, chance)
+
+
+def class_bars(section: Section) -> Markup:
+    """F1 of each class as a bar, recall and precision as marks on it."""
+    rows = [
+        Bar(
+            label=one.name,
+            value=one.f1,
+            text=f"{number(one.f1, 2)}  (n = {one.n:,})",
+            ticks=(("recall", one.recall), ("precision", one.precision)),
+            title=f"F1 {number(one.f1)}, precision {number(one.precision)}, recall {number(one.recall)}",
+        )
+        for one in section.classes
+    ]
+    return bar_chart(rows, "F1, precision and recall of each class")
+
+
+def group_dots(lines: Sequence[GroupLine], what: str, chance: float | None) -> Markup:
+    """WAF of each speaker, or of each fold."""
+    prefix = "fold " if what == "fold" else ""
+    rows = [
+        Dot(label=prefix + one.name, value=one.waf, right=f"{number(one.waf, 2)}  (n = {one.n:,})") for one in lines
+    ]
+    return dot_plot(rows, f"WAF of each {what}", chance)
+
+
+def modality_class(name: str) -> str:
+    """CSS class of a modality's colour."""
+    return f"m-{name}" if name in MODALITIES else "m-other"
+
+
+def subset_dots(report: RunReport, chance: float | None) -> Markup:
+    """WAF of each subset of modalities, best first; the full set is drawn strong."""
+    ranked = sorted(report.subsets, key=lambda one: -(one.waf or 0.0))[:MOST_SUBSETS]
+    rows = [
+        Dot(
+            label=" + ".join(one.modalities),
+            value=one.waf,
+            low=one.low,
+            high=one.high,
+            right=number(one.waf),
+            marks=tuple(name in one.modalities for name in report.modalities),
+            strong=set(one.modalities) == set(report.modalities),
+        )
+        for one in ranked
+    ]
+    heads = [(name, modality_class(name)) for name in report.modalities]
+    return dot_plot(rows, "WAF of each subset of modalities", chance, heads)
+
+
+def presence_bars(rows: Sequence[Presence]) -> Markup:
+    """Share of clips that have each modality."""
+    bars = []
+    for one in rows:
+        total = max(one.present + one.missing, 1)
+        bars.append(Bar(one.modality, one.present / total, f"{one.present:,} of {one.present + one.missing:,}"))
+    return bar_chart(bars, "Clips that have each modality", scored=False, color="bar soft")
+
+
+def count_bars(counts: Mapping[str, int], label: str) -> Markup:
+    """Counts as bars, the largest filling the width."""
+    largest = max([*counts.values(), 1])
+    bars = [Bar(name, n / largest, f"{n:,}") for name, n in counts.items()]
+    return bar_chart(bars, label, scored=False, color="bar soft")
+
+
+def loss_curves(curves: Sequence[Curve]) -> Markup:
+    """Training loss over the epochs, a line per fold."""
+    return line_chart([one.loss for one in curves], "Training loss by epoch", "training loss")
+
+
+def waf_curves(curves: Sequence[Curve]) -> Markup:
+    """WAF that selection looked at, a line per fold, with the chosen epochs."""
+    return line_chart(
+        [one.waf for one in curves], "WAF by epoch", "WAF used to choose the epoch", [one.chosen for one in curves]
+    )

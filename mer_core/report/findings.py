@@ -1,0 +1,145 @@
+"""What a reader should know before quoting a score, in plain sentences read off the numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mer_core.report.words import bounds, count, listed, number, percent, sections, title, units, worth
+
+if TYPE_CHECKING:
+    from mer_core.report.model import RunReport, Score, Section, Subset
+
+FEW_UNITS = 10
+FEW_CLIPS = 5
+ENOUGH_LABELS = 100
+MUCH_MISSING = 0.25
+
+
+def find(report: RunReport) -> tuple[str, ...]:
+    """Every finding, the gravest first; none twice."""
+    found = [
+        *_about_data(report),
+        *_about_absence_of_scores(report),
+        *(line for key, section in sections(report).items() for line in _about_section(report, key, section)),
+        *_about_modalities(report),
+        *_about_clips(report),
+        *report.warnings,
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _about_data(report: RunReport) -> Iterator[str]:
+    if report.data.synthetic:
+        yield (
+            "These data are synthetic: a program drew and voiced them. The scores show that everything works together;"
+            " they say nothing about real emotions."
+        )
+
+
+def _about_absence_of_scores(report: RunReport) -> Iterator[str]:
+    metrics, n = report.metrics, report.data.n_labelled
+    if metrics.cv is None and metrics.cv_reason:
+        yield f"There is no cross-validated score. {metrics.cv_reason}"
+    if not sections(report) and 0 < n < ENOUGH_LABELS:
+        yield worth(n, report.data.class_counts)
+
+
+def _about_section(report: RunReport, key: str, section: Section) -> Iterator[str]:
+    name = title(report, key)
+    if section.optimistic:
+        yield (
+            f"{name}: this score is optimistic. The best epoch was chosen on the very clips that are scored; do not"
+            " compare it with scores that were not selected like that. '--select last' gives an honest one."
+        )
+    if section.waf.low is not None and section.chance is not None and section.waf.low <= section.chance:
+        yield (
+            f"{name}: the {percent(section.level)} interval of the WAF ({bounds(section.waf)}) includes what guessing"
+            f" gives ({number(section.chance)}). These clips do not show that the model has learnt anything."
+        )
+    yield from _about_units(report, key, name, section)
+    yield from _about_classes(name, section)
+
+
+def _about_units(report: RunReport, key: str, name: str, section: Section) -> Iterator[str]:
+    if section.unit == "clip":
+        yield (
+            f"{name}: {section.note or 'Single clips were resampled.'} Where one person speaks in several clips, the"
+            " interval is too narrow" + (" and the score may be too high." if key == "cv" else ".")
+        )
+    elif section.n_units < FEW_UNITS:
+        yield (
+            f"{name}: with only {units(section.n_units, section.unit)} the interval is rough and rather too narrow."
+            " The score of each one is listed below."
+        )
+    if key == "cv" and report.data.n_groups and report.folds and not report.folds.group:
+        yield (
+            f"{name}: clips of one {report.data.group or 'speaker'} are both in training and in the scored part, so"
+            f" the score says little about a new {report.data.group or 'speaker'}."
+        )
+
+
+def _about_classes(name: str, section: Section) -> Iterator[str]:
+    never = [one.name for one in section.classes if one.n and not one.predicted]
+    if never:
+        yield f"{name}: never predicted: {listed(never)}."
+    few = [f"{one.name} ({one.n})" for one in section.classes if 0 < one.n < FEW_CLIPS]
+    if few:
+        yield f"{name}: the scores of classes with fewer than {FEW_CLIPS} clips mean little: {listed(few)}."
+    absent = [one.name for one in section.classes if not one.n]
+    if absent:
+        yield f"{name}: no scored clip is labelled {' or '.join(absent)}."
+
+
+def _about_modalities(report: RunReport) -> Iterator[str]:
+    by_name = {frozenset(subset.modalities): subset for subset in report.subsets}
+    everything = by_name.get(frozenset(report.modalities))
+    singles = [subset for subset in report.subsets if len(subset.modalities) == 1 and subset.waf is not None]
+    if everything is None or len(report.modalities) < 2:
+        return
+    if singles:
+        yield _fusion(everything, max(singles, key=lambda subset: subset.waf or 0.0))
+    for modality in report.modalities:
+        without = by_name.get(frozenset(report.modalities) - {modality})
+        if without and without.gain and without.gain.value is not None and without.gain.value <= 0:
+            yield (
+                f"{modality.capitalize()} does not help here: the WAF is {number(everything.waf)} with it and"
+                f" {number(without.waf)} without it."
+            )
+
+
+def _fusion(everything: Subset, single: Subset) -> str:
+    gain, name = single.gain, single.modalities[0]
+    both = (
+        f"{number(everything.waf)} with all modalities, {number(single.waf)} with the best single one, {name}"
+        f" (difference {_difference(gain)})"
+    )
+    if gain is None or gain.value is None or gain.value <= 0:
+        return f"Fusion does not beat the best single modality: WAF {both}."
+    if gain.low is None or gain.low <= 0:
+        return f"Fusion is ahead of the best single modality by no more than chance could explain: WAF {both}."
+    return f"Fusion beats the best single modality: WAF {both}."
+
+
+def _difference(gain: Score | None) -> str:
+    if gain is None:
+        return "unknown"
+    interval = f", interval {number(gain.low, sign=True)} to {number(gain.high, sign=True)}"
+    return number(gain.value, sign=True) + (interval if gain.low is not None else "")
+
+
+def _about_clips(report: RunReport) -> Iterator[str]:
+    for stream, cells in report.model.imputed.items():
+        if cells:
+            yield (
+                f"{stream}: {count(cells, 'feature value')} {'was' if cells == 1 else 'were'} not finite and"
+                f" {'was' if cells == 1 else 'were'} replaced by the median of the training clips."
+            )
+    for one in report.presence:
+        if one.missing and one.missing >= MUCH_MISSING * (one.present + one.missing):
+            yield f"{one.modality.capitalize()} is missing in {one.missing:,} of {one.present + one.missing:,} clips."
+    if report.failures:
+        clips, stages = len({one.id for one in report.failures}), Counter(one.stage for one in report.failures)
+        where = listed([f"{stage} ({n:,})" for stage, n in stages.most_common()])
+        yield f"{count(clips, 'clip')} failed, wholly or in part, at: {where}. The list is under Failures."

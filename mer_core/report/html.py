@@ -1,0 +1,168 @@
+"""A report as one HTML page: no scripts, nothing from the network, light, dark and on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from mer_core.report import charts, words
+from mer_core.report.model import RunReport, Section, Stream
+
+SHOWN_FAILURES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of the confusion matrix: its count, and its share of the row from 0 to 1."""
+
+    n: int
+    share: float
+    right: bool
+
+
+def render_html(report: RunReport) -> str:
+    """The whole page. Same report, same text."""
+    return _template().render(
+        report=report,
+        css=Markup(_read("report.css")),
+        view=_view(report),
+        words=words,
+        charts=charts,
+    )
+
+
+def _read(name: str) -> str:
+    return (resources.files("mer_core.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_read),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _view(report: RunReport) -> dict[str, Any]:
+    """What the template shows beside the report's own fields."""
+    shown = words.sections(report)
+    return {
+        "title": words.title,
+        "sections": shown,
+        "confusions": {key: confusion_cells(section) for key, section in shown.items()},
+        "findings": _listed_findings(report, bool(shown)),
+        "optimistic": any(section.optimistic for section in shown.values()),
+        "worth": _worth(report),
+        "facts": _facts(report),
+        "training": _training(report),
+        "provenance": _provenance(report),
+        "licences": {stream.name: licence_of(stream) for stream in report.streams},
+        "failures": report.failures[:SHOWN_FAILURES],
+        "more_failures": max(0, len(report.failures) - SHOWN_FAILURES),
+    }
+
+
+def confusion_cells(section: Section) -> list[list[Cell]]:
+    """The confusion matrix, each cell with its share of the true class."""
+    rows = []
+    for i, row in enumerate(section.confusion):
+        total = max(sum(row), 1)
+        rows.append([Cell(n, n / total, i == j) for j, n in enumerate(row)])
+    return rows
+
+
+def _listed_findings(report: RunReport, scored: bool) -> list[str]:
+    """The findings, without what the page already says in place of a score."""
+    said = () if scored else (_worth(report), report.metrics.cv_reason or " ")
+    return [one for one in report.findings() if not any(part and part in one for part in said)]
+
+
+def _worth(report: RunReport) -> str:
+    if words.sections(report) or not 0 < report.data.n_labelled < 100:
+        return ""
+    return words.worth(report.data.n_labelled, report.data.class_counts)
+
+
+def licence_of(stream: Stream) -> str:
+    """Licence of the weights where there are any, else that none are used."""
+    return stream.weights_licence or "no weights"
+
+
+def _facts(report: RunReport) -> dict[str, str]:
+    data = report.data
+    facts = {
+        "Source": data.source,
+        "Clips": f"{report.n_clips:,}",
+        "Labelled": f"{data.n_labelled:,}",
+        "Unlabelled": f"{data.n_unlabelled:,}",
+        "Test": f"{data.n_test:,}" if data.n_test else "no test split",
+        "Media": words.duration(data.media_seconds),
+        f"{(data.group or 'speaker').capitalize()}s": f"{data.n_groups:,}" if data.n_groups else "not given",
+    }
+    return {**facts, "Folds": _folds(report)}
+
+
+def _folds(report: RunReport) -> str:
+    folds = report.folds
+    if folds is None or not folds.sizes:
+        return "none"
+    scored = sorted(size for _, size in folds.sizes)
+    sizes = f"{scored[0]:,}" if scored[0] == scored[-1] else f"{scored[0]:,} to {scored[-1]:,}"
+    kept = f"a {report.data.group or 'speaker'} stays in one fold" if folds.group else folds_kind(folds.kind)
+    return f"{len(folds.sizes)}, {kept}; {sizes} clips scored in each"
+
+
+def folds_kind(kind: str) -> str:
+    """What a kind of folds means where no group is kept together."""
+    return "plain seeded shuffle" if kind == "shuffle" else "stratified by class"
+
+
+def _training(report: RunReport) -> dict[str, str]:
+    model = report.model
+    return {
+        "Fusion": model.fusion,
+        "Trainer": model.trainer,
+        "Epoch kept": f"{model.selection}: {words.SELECTIONS.get(model.selection, 'see the trainer')}",
+        "Members": f"{model.members}" + (", their outputs are averaged" if model.members > 1 else ""),
+        "Parameters": f"{model.parameters:,} per member",
+        "Epochs": f"{model.epochs:,}",
+        "Optimiser steps": f"{model.steps:,} per member",
+        **{name: _option(value) for name, value in model.options.items()},
+    }
+
+
+def _option(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "–", True: "yes", False: "no"}[value]
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {_option(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(_option(item) for item in value) or "none"
+    return str(value)
+
+
+def _provenance(report: RunReport) -> dict[str, str]:
+    found = report.provenance
+    rows = {
+        "Command": found.command,
+        "Made": report.created,
+        "Preset": found.preset,
+        "Protocol": found.protocol,
+        "Seed": ", ".join([f"run {report.seed}", *(f"{name} {seed}" for name, seed in found.seeds.items())]),
+        "Device": found.device,
+        "Threads": f"{found.threads}" if found.threads else "",
+        "Platform": found.platform,
+        "Time": ", ".join(f"{stage} {words.duration(seconds)}" for stage, seconds in report.timing.items()),
+        "Schema": report.schema_version,
+    }
+    return {name: value for name, value in rows.items() if value}

@@ -1,0 +1,137 @@
+"""Numbers and counts as a reader wants them, and the sentences that say what a score is."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mer_core.report.model import RunReport, Score, Section
+
+SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+TITLES = {"cv": "Cross-validation", "val": "Validation split", "test": "Test split"}
+SELECTIONS = {
+    "last": "the last epoch was kept; nothing was chosen on the scored clips",
+    "inner": "the epoch was chosen on a part of the training clips; nothing was chosen on the scored clips",
+    "val": "the best epoch was chosen on the validation clips",
+}
+
+
+def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
+    """``0.612``, with a true minus sign; a dash where there is no number."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("+-")
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """``1 clip``, ``1,200 clips``."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def in_words(n: int) -> str:
+    """``seven``; digits above twelve."""
+    return SMALL[n] if 0 <= n < len(SMALL) else f"{n:,}"
+
+
+def listed(items: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"
+
+
+def units(n: int, unit: str) -> str:
+    """``8 speakers``; for another group column ``8 groups (show)``."""
+    return count(n, unit) if unit in ("speaker", "clip") else f"{count(n, 'group')} ({unit})"
+
+
+def bounds(score: Score) -> str:
+    """``0.551 to 0.668``, or ``no interval``."""
+    if score.low is None or score.high is None:
+        return "no interval"
+    return f"{number(score.low)} to {number(score.high)}"
+
+
+def percent(level: float) -> str:
+    """``95%``."""
+    return f"{100 * level:g}%"
+
+
+def resampled(section: Section) -> str:
+    """What the interval means: ``95% interval from 1,000 resamples of 8 speakers``."""
+    drawn = units(section.n_units, section.unit)
+    if section.waf.low is None:
+        return f"no interval: there is only {drawn}"
+    return f"{percent(section.level)} interval from {section.resamples:,} resamples of {drawn}"
+
+
+def duration(seconds: float | None) -> str:
+    """``2.4 h``, ``3 min 20 s``, ``12.3 s``."""
+    if seconds is None:
+        return "–"
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    if seconds >= 60:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's score interval (1927) of a share of ``right`` out of ``n``."""
+    share, spread = right / n, z * z / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def worth(n: int, class_counts: dict[str, int]) -> str:
+    """What so few labelled clips are worth, in plain words."""
+    right = round(0.7 * n)
+    low, high = wilson(right, n)
+    single = sum(found == 1 for found in class_counts.values())
+    alone = (
+        f" {_capital(in_words(single))} of the {in_words(len(class_counts))} classes {'has' if single == 1 else 'have'}"
+        " a single labelled clip, so all that the model knows of such a class is one clip."
+        if single
+        else ""
+    )
+    return (
+        f"{_capital(in_words(n))} labelled {'clip shows' if n == 1 else 'clips show'} that everything runs, from media"
+        f" file to prediction, and next to nothing about how well emotions are recognised.{alone} Even a model that was"
+        f" right on {in_words(right)} of {in_words(n)} new {'clip' if n == 1 else 'clips'} could have a true accuracy"
+        f" anywhere from {100 * low:.0f}% to {100 * high:.0f}% (95% interval). About 100 labelled clips narrow that to"
+        " ±10 percentage points, about 400 to ±5, if they come from many speakers."
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def title(report: RunReport, key: str) -> str:
+    """``Cross-validation, 5 folds``, ``Validation split``, ``Test split``."""
+    folds = len(report.folds.sizes) if report.folds else 0
+    return f"{TITLES[key]}, {count(folds, 'fold')}" if key == "cv" and folds else TITLES[key]
+
+
+def sections(report: RunReport) -> dict[str, Section]:
+    """The sections that have scores, in reading order."""
+    found = {"cv": report.metrics.cv, "val": report.metrics.val, "test": report.metrics.test}
+    return {key: section for key, section in found.items() if section is not None}
+
+
+def headline(report: RunReport) -> tuple[str, ...]:
+    """One plain sentence per section, or why there is no score."""
+    lines = [_sentence(title(report, key), section) for key, section in sections(report).items()]
+    return tuple(lines) or (f"No score. {report.metrics.cv_reason or ''}".strip(),)
+
+
+def _sentence(name: str, section: Section) -> str:
+    optimistic = " OPTIMISTIC: the best epoch was chosen on the scored clips." if section.optimistic else ""
+    return (
+        f"{name}: WAF {number(section.waf.value)} ({bounds(section.waf)}; {resampled(section)}),"
+        f" {count(section.n, 'clip')}.{optimistic}"
+        if section.waf.low is not None
+        else f"{name}: WAF {number(section.waf.value)} ({resampled(section)}), {count(section.n, 'clip')}.{optimistic}"
+    )
