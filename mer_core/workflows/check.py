@@ -9,6 +9,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -123,7 +124,8 @@ def _open_all(scan: Scan, workers: int, progress: Progress | None) -> dict[Path,
     paths = list(dict.fromkeys(path for clip in scan.clips for path in (clip.video, clip.audio) if path is not None))
     folders = _Folders()
     files = {path: file for path in paths if (file := _absent(path, folders)) is not None}
-    for done, (path, file) in enumerate(_in_threads([path for path in paths if path not in files], workers), 1):
+    present = [path for path in paths if path not in files]
+    for done, (path, file) in enumerate(_in_threads(present, workers), len(files) + 1):
         files[path] = file
         if progress is not None:
             progress("check", done, len(paths), path.name)
@@ -141,8 +143,13 @@ def _in_threads(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, _Fi
         waiting.put(path)
     for number in range(min(workers, len(paths))):
         threading.Thread(target=_work, args=(waiting, done), name=f"mer-check-{number}", daemon=True).start()
-    for _ in paths:
-        yield done.get()
+    try:
+        for _ in paths:
+            yield done.get()
+    finally:
+        with suppress(Empty):
+            while True:
+                waiting.get_nowait()
 
 
 def _work(waiting: SimpleQueue[Path], done: SimpleQueue[tuple[Path, _File]]) -> None:
