@@ -101,15 +101,35 @@ class Fusion(Protocol):
 class TrainingData(Protocol):
     """What a trainer receives: N clips, never one of the test split."""
 
-    ids: tuple[str, ...]
-    targets: TargetSpec
-    labels: NDArray[np.int64]
-    """[N], index into ``targets.classes``; -1 where unlabelled."""
-    groups: tuple[str, ...] | None
-    """[N] speaker (or other group) of each clip, or None where unknown."""
-    folds: tuple[Fold, ...]
-    """Empty: train one model on everything labelled."""
-    streams: Mapping[str, StreamInfo]
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """[N] clip ids."""
+        ...
+
+    @property
+    def targets(self) -> TargetSpec:
+        """What is to be predicted."""
+        ...
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """[N], index into ``targets.classes``; -1 where unlabelled."""
+        ...
+
+    @property
+    def groups(self) -> tuple[str, ...] | None:
+        """[N] speaker (or other group) of each clip, or None where unknown."""
+        ...
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """Empty: train one model on everything labelled."""
+        ...
+
+    @property
+    def streams(self) -> Mapping[str, StreamInfo]:
+        """What there is, by stream name, in saved order."""
+        ...
 
     def features(self, stream: str, fold: int | None) -> StreamData:
         """All N clips of ``stream`` as fold ``fold`` sees them (supervised extractors differ)."""

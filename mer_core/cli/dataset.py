@@ -24,6 +24,8 @@ def check(
     json: Json = False,
 ) -> None:
     """Open every file and report problems row by row. Exit 0 if clean, 1 with findings."""
+    from dataclasses import asdict
+
     from mer_core.cli.progress import show_progress
     from mer_core.config import DataChoice
     from mer_core.workflows.check import check_dataset
@@ -33,9 +35,10 @@ def check(
     with show_progress(quiet=json) as progress:
         space = open_workspace(cache, progress=progress)
         source = find_source(DataChoice(source=path), space)
-        report = check_dataset(source, columns=pairs(column, "--column"), label_map=pairs(label, "--label"))
+        columns, labels = pairs(column, "--column"), pairs(label, "--label")
+        report = check_dataset(source, columns=columns, label_map=labels, progress=progress)
     if json:
-        print_json(report.as_dict())
+        print_json({**asdict(report), "clean": report.clean})
     else:
         _print_report(report)
     if not report.clean:

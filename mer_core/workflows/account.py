@@ -76,7 +76,7 @@ def build_report(
         provenance=_provenance(config, extraction, training, space, command),
         timing={**log.timing, "total": log.seconds},
         files=dict(files),
-        warnings=extraction.warnings,
+        warnings=(*extraction.warnings, *training.plan.notes, *training.model.summary.get("notes", ())),
     )
 
 
@@ -184,14 +184,20 @@ def _model(config: RunConfig, training: Training) -> ModelFacts:
         members=max(1, len(training.plan.folds)),
         epochs=summary["epochs"],
         steps=summary["steps"],
-        imputed={name: count for name, count in summary["imputed"].items() if count},
+        imputed={name: found["cells"] for name, found in summary["imputed"].items()},
         curves=build.curves(
-            [curve["loss"] for curve in curves],
-            [curve.get("waf", ()) for curve in curves],
-            [curve["chosen"] for curve in curves],
+            [curve["train_loss"] for curve in curves],
+            [_per_epoch(curve) for curve in curves],
+            [curve["chosen_epoch"] for curve in curves],
         ),
         options={config.trainer.name: config.trainer.options, config.fusion.name: config.fusion.options},
     )
+
+
+def _per_epoch(curve: Mapping[str, Any]) -> list[float]:
+    """The WAF of every epoch that selection looked at, NaN for the others; empty if it looked at none."""
+    checked = dict(zip(curve.get("checked_epochs", ()), curve.get("selection_waf", ()), strict=True))
+    return [checked.get(epoch, float("nan")) for epoch in range(1, len(curve["train_loss"]) + 1)] if checked else []
 
 
 def _unlabelled(extraction: Extraction, training: Training) -> Unlabelled:

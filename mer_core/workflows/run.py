@@ -97,7 +97,7 @@ def run_config(config: RunConfig, space: Workspace, *, out: Path | None = None, 
     save_pipeline(
         folder / "model", config, training.model, extraction.fingerprints, space.catalogue, {"run": folder.name}
     )
-    save_folds(training.plan, training.data.ids, folder / "folds.json")
+    save_folds(folder / "folds.json", training.plan, training.data.ids)
     rows = prediction_rows(extraction, training, scores.held_out)
     modalities = tuple(present_modalities(extraction.features))
     write_predictions(folder / "predictions.csv", rows, table.targets.classes, modalities)

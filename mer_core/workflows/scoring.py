@@ -35,7 +35,7 @@ class OutOfFold:
     @property
     def labels(self) -> NDArray[np.int64]:
         """[N] predicted class index; 0 where there is no prediction."""
-        return np.argmax(np.nan_to_num(self.probabilities, nan=-1.0), axis=1)
+        return np.asarray(np.argmax(np.nan_to_num(self.probabilities, nan=-1.0), axis=1), dtype=np.int64)
 
 
 def out_of_fold(model: Model, data: FeatureSet) -> OutOfFold:
