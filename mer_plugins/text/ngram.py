@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
 CHINESE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 """Characters of scripts written without spaces: Han and kana."""
-TOKENS = re.compile(
-    rf"(?P<characters>[{CHINESE}]+)|(?P<word>[^\W{CHINESE}]+(?:'[^\W{CHINESE}]+)*)|(?P<mark>[!?]+|\.{(2,)})"
-)
+LETTER = rf"[^\W{CHINESE}]"
+TOKENS = re.compile(rf"(?P<characters>[{CHINESE}]+)|(?P<word>{LETTER}+(?:'{LETTER}+)*)|(?P<mark>[!?]+|\.\.+)")
 
 
 class NgramOptions(Options):
@@ -68,7 +67,8 @@ def grams(text: str, characters: int, words: int) -> Iterator[str]:
     stand as words, however often each is repeated.
     """
     run: list[str] = []
-    for token in TOKENS.finditer(unicodedata.normalize("NFKC", text).casefold()):
+    plain = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
+    for token in TOKENS.finditer(plain):
         if token.lastgroup == "characters":
             yield from ngrams(token.group(), characters, "c", "")
         elif token.lastgroup == "word":
