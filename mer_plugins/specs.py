@@ -24,7 +24,7 @@ SPEECH = [
         name="acoustic",
         target="mer_plugins.speech.acoustic:Acoustic",
         options="mer_plugins.speech.acoustic:AcousticOptions",
-        summary="log-mel, MFCC with deltas, F0 and energy (librosa)",
+        summary="log-mel, MFCC with slopes, spectral shape, F0 and energy",
         modality="speech",
         inputs={"audio": AudioInput(rate=16000)},
         per_thread=True,
