@@ -66,12 +66,17 @@ def _print_report(report: CheckReport) -> None:
     console = stdout_console()
     colours = {"error": "red", "warning": "yellow"}
     for finding in report.rows:
-        where = f"row {finding.row}" if finding.row is not None else "whole table"
-        name = f" {finding.id}" if finding.id else ""
-        console.print(f"[{colours[finding.level]}]{finding.level}[/] {where}", end="")
-        console.print(f"{name}: {finding.message} {finding.remedy}", markup=False)
+        console.print(f"[{colours[finding.level]}]{finding.level}[/] ", end="")
+        place = finding.place or "whole table"
+        console.print(f"{place}: {finding.message.rstrip('.')}. {finding.remedy}", markup=False, soft_wrap=True)
     counts = ", ".join(f"{name} {count}" for name, count in report.class_counts.items()) or "no labels"
-    console.print(f"[bold]{report.n_clips} clips[/]; {counts}")
+    has = ", ".join(f"{name} {count}" for name, count in report.modalities.items())
+    console.print(
+        f"[bold]{report.n_clips} clips[/], {report.hours * 60:.1f} minutes, {report.speakers or 'unknown'} speakers"
+    )
+    console.print(f"classes: {counts}\nwith:    {has}", markup=False)
     if report.splits:
-        console.print("splits: " + ", ".join(f"{name} {count}" for name, count in report.splits.items()))
+        console.print("splits:  " + ", ".join(f"{name} {count}" for name, count in report.splits.items()))
+    for note in report.notes:
+        console.print(f"note:    {note}", markup=False, soft_wrap=True)
     console.print("[green]clean[/]" if report.clean else f"[bold]{len(report.rows)} findings[/]")

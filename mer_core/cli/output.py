@@ -15,18 +15,24 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+PIPE_WIDTH = 180
+"""Columns of a table that goes to a file or pipe, so that rows stay whole."""
+
+
 def stderr_console() -> Console:
     """A console on stderr: everything but results goes here."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    wide = None if sys.stderr.isatty() else PIPE_WIDTH
+    return Console(stderr=True, highlight=False, width=wide)
 
 
 def stdout_console() -> Console:
     """A console on stdout, for results."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    wide = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(highlight=False, width=wide)
 
 
 def print_json(document: Any) -> None:

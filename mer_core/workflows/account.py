@@ -130,10 +130,14 @@ def _reasons(extraction: Extraction) -> dict[str, dict[str, str]]:
     for stream, reasons in extraction.report.missing.items():
         found.setdefault(stream.partition(":")[0], {}).update(reasons)
     for failure in extraction.report.failures:
-        streams = [failure.stream] if failure.stream else list(extraction.config.streams)
-        for stream in streams:
+        for stream in failed_streams(failure, extraction.config):
             found.setdefault(stream.partition(":")[0], {})[failure.id] = f"failed: {failure.stage}"
     return found
+
+
+def failed_streams(failure: ClipFailure, config: RunConfig) -> list[str]:
+    """The streams that a failure cost its clip; all of them where it names none."""
+    return [name.strip() for name in failure.stream.split(",")] if failure.stream else list(config.streams)
 
 
 def _streams(config: RunConfig, extraction: Extraction, space: Workspace) -> tuple[Stream, ...]:
@@ -152,7 +156,7 @@ def _streams(config: RunConfig, extraction: Extraction, space: Workspace) -> tup
                 pooling=choice.pooling,
                 present=int(data.present.sum()) if data else 0,
                 missing=len(report.missing.get(name, {})),
-                failed=sum(failure.stream in (name, "") for failure in report.failures),
+                failed=sum(name in failed_streams(failure, config) for failure in report.failures),
                 extracted=report.extracted.get(name, 0),
                 reused=report.reused.get(name, 0),
                 fingerprint=extraction.fingerprints[name],
