@@ -1,0 +1,185 @@
+"""The main job, end to end, on a small sample: what a person types and what is left behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mer_core.cli.app import run_app
+
+OPTIONS = ["-o", "sample.clips=48", "--epochs", "60"]
+
+
+@pytest.fixture(scope="session")
+def sample_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all tests that need the sample, so that it is made once."""
+    return tmp_path_factory.mktemp("shared-cache")
+
+
+@pytest.fixture(scope="session")
+def run_folder(sample_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run over all four modalities."""
+    folder = tmp_path_factory.mktemp("runs") / "all"
+    assert run_app(["run", *OPTIONS, "--cache", str(sample_cache), "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def report(run_folder: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((run_folder / "report.json").read_text(encoding="utf-8"))
+    return found
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = run_app(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_report_has_the_promised_keys(report: dict) -> None:
+    cv = report["metrics"]["cv"]
+    for metric in ("waf", "uar", "accuracy", "macro_f1"):
+        assert cv[metric]["low"] <= cv[metric]["value"] <= cv[metric]["high"]
+    assert cv["selection"] == "last"
+    assert cv["optimistic"] is False
+    assert cv["unit"] == "speaker"
+    assert report["metrics"]["test"]["waf"]["value"] > 0
+    assert report["n_clips"] == 48
+    assert report["classes"] == ["neutral", "angry", "happy", "sad", "worried", "surprise"]
+    assert report["modalities"] == ["speech", "text", "image", "video"]
+    assert len(report["subsets"]) == 15
+    assert {"modalities", "waf"} <= set(report["subsets"][0])
+    assert report["data"]["synthetic"] is True
+    assert (report["seed"], report["failures"]) == (0, [])
+
+
+def test_missing_modalities_are_counted_not_failed(report: dict) -> None:
+    counted = {row["modality"]: row for row in report["presence"]}
+    assert set(counted) == {"speech", "text", "image", "video"}
+    assert all(row["present"] + row["missing"] == 48 for row in counted.values())
+    assert sum(row["missing"] for row in counted.values()) > 0
+
+
+def test_every_promised_file_is_there(run_folder: Path) -> None:
+    names = {"config.toml", "folds.json", "report.json", "report.html", "predictions.csv", "model", "log.jsonl"}
+    assert names <= {path.name for path in run_folder.iterdir()}
+    assert "<html" in (run_folder / "report.html").read_text(encoding="utf-8")
+    events = [json.loads(line)["event"] for line in (run_folder / "log.jsonl").read_text().splitlines()]
+    assert events[0] == "started"
+    assert events[-1] == "finished"
+
+
+def test_predictions_cover_every_clip_and_folds_keep_speakers_together(run_folder: Path) -> None:
+    with (run_folder / "predictions.csv").open(encoding="utf-8") as stream:
+        rows = {row["id"]: row for row in csv.DictReader(stream)}
+    assert len(rows) == 48
+    shares = [sum(float(v) for k, v in row.items() if k.startswith("p_")) for row in rows.values()]
+    assert shares == pytest.approx([1.0] * 48, abs=1e-4)
+    folds = json.loads((run_folder / "folds.json").read_text())["folds"]
+    validated = [name for fold in folds for name in fold["val"]]
+    assert len(validated) == len(set(validated))
+    assert {rows[name]["fold"] for name in folds[0]["val"]} == {"1"}
+    assert not any(row["fold"] for row in rows.values() if row["split"] in ("test", "unlabelled"))
+
+
+def test_second_run_extracts_nothing_and_gives_the_same_score(
+    run_folder: Path, report: dict, sample_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = str(run_folder / "config.toml")
+    code, out, _ = call(
+        capsys, "run", "--config", config, "--cache", str(sample_cache), "--out", str(tmp_path / "again"), "--json"
+    )
+    again = json.loads(out)
+    assert code == 0
+    assert [stream["extracted"] for stream in again["streams"]] == [0, 0, 0, 0]
+    assert again["metrics"] == report["metrics"]
+    assert again["subsets"] == report["subsets"]
+    assert (tmp_path / "again" / "predictions.csv").read_bytes() == (run_folder / "predictions.csv").read_bytes()
+
+
+def test_plan_says_what_would_be_done_and_does_nothing(
+    sample_cache: Path, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    extra = ["-o", "acoustic.n_mels=20", "--modalities", "speech,text", "--cache", str(sample_cache)]
+    code, out, _ = call(capsys, "run", *OPTIONS, *extra, "--plan", "--json")
+    streams = json.loads(out)["streams"]
+    assert code == 0
+    assert streams["speech:acoustic"]["reuse"] == 0
+    assert streams["speech:acoustic"]["extract"] > 40
+    assert streams["text:ngram"]["extract"] == 0
+    assert not (tmp_path / "runs").exists()
+
+
+def test_train_refuses_what_is_not_extracted(
+    sample_cache: Path, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = [*OPTIONS, "--cache", str(sample_cache), "--out", str(tmp_path / "r")]
+    code, _, err = call(capsys, "train", *common, "-o", "acoustic.n_mels=21", "-m", "speech")
+    assert code == 2
+    assert "speech:acoustic" in err
+    assert "mer extract" in err
+    assert call(capsys, "train", *common, "-m", "speech,text")[0] == 0
+
+
+def test_predict_a_new_file_uses_what_it_has(
+    run_folder: Path, sample_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = sorted(sample_cache.glob("datasets/sample-*/**/*.mp4"))[0]
+    clip = tmp_path / "新 clip.mp4"
+    shutil.copy(source, clip)
+    code, out, _ = call(
+        capsys, "predict", str(clip), "--model", str(run_folder / "model"), "--cache", str(sample_cache), "--json"
+    )
+    answer = json.loads(out)["predictions"][0]
+    assert code == 0
+    assert answer["id"] == "新 clip"
+    assert "text" not in answer["present"]
+    assert sum(answer["probabilities"].values()) == pytest.approx(1.0)
+    assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
+
+
+def test_predict_windows_cover_the_clip(
+    run_folder: Path, sample_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = sorted(sample_cache.glob("datasets/sample-*/**/*.mp4"))[0]
+    arguments = ["--model", str(run_folder / "model"), "--cache", str(sample_cache), "--window", "1", "--hop", "0.5"]
+    code, out, _ = call(capsys, "predict", str(source), *arguments, "--out", str(tmp_path / "w.csv"), "--json")
+    spans = [(p["start"], p["end"]) for p in json.loads(out)["predictions"]]
+    assert code == 0
+    assert spans[0] == (0.0, 1.0)
+    assert spans[1][0] == 0.5
+    assert all(b - a <= 1.0 for a, b in spans)
+    with (tmp_path / "w.csv").open(encoding="utf-8") as stream:
+        assert len(list(csv.DictReader(stream))) == len(spans)
+
+
+def test_evaluate_gives_the_value_of_the_report(
+    run_folder: Path, report: dict, sample_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = next(sample_cache.glob("datasets/sample-*/manifest.*"))
+    arguments = ["--data", str(manifest), "--split", "test", "--cache", str(sample_cache), "--json"]
+    code, out, _ = call(capsys, "evaluate", str(run_folder / "predictions.csv"), *arguments)
+    assert code == 0
+    assert json.loads(out)["waf"]["value"] == pytest.approx(report["metrics"]["test"]["waf"]["value"])
+
+
+def test_protocol_mer2024_marks_its_score_as_optimistic(
+    run_folder: Path, sample_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = call(
+        capsys, "run", *OPTIONS[:2], "--protocol", "mer2024", "--epochs", "3", "-m", "speech,text",
+        "--cache", str(sample_cache), "--out", str(tmp_path / "paper"),
+    )  # fmt: skip
+    report = json.loads((tmp_path / "paper" / "report.json").read_text(encoding="utf-8"))
+    assert code == 0
+    assert report["metrics"]["cv"]["selection"] == "val"
+    assert report["metrics"]["cv"]["optimistic"] is True
+    assert "optimistic" in out
+    assert "optimistic" in (tmp_path / "paper" / "report.html").read_text(encoding="utf-8")
