@@ -1,0 +1,155 @@
+"""From frames to vectors, and from raw columns to standardised ones. numpy only.
+
+Pooling follows arXiv 2409.07078, section 4.2 (mean and variance of the frames, concatenated) and its
+section 3.1 (mean alone). Standardisation is learnt on training rows only and never sees a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer_core.errors import DataError
+
+Pooling = Literal["mean", "mean_std", "mean_var"]
+
+POOLINGS: tuple[Pooling, ...] = ("mean", "mean_std", "mean_var")
+
+_COLUMNS = 256
+"""Columns handled at a time, so that temporary arrays stay small."""
+_RELATIVE_NOISE = 1e-7
+"""A column whose deviation is below this share of its mean is constant up to float32 rounding."""
+_TINIEST = 1e-30
+
+
+def pooled_dim(dim: int, pooling: Pooling) -> int:
+    """Columns after pooling: ``dim`` for ``mean``, twice as many for the others."""
+    return dim if _checked(pooling) == "mean" else 2 * dim
+
+
+def frame_statistics(values: NDArray[Any]) -> tuple[int, NDArray[np.float32], NDArray[np.float32]]:
+    """``(T, mean [D], standard deviation [D])`` of frames ``values`` [T, D], in float64 inside.
+
+    The deviation is the population's (ddof 0): one frame has deviation 0. A non-finite cell makes
+    its column non-finite, so that the trainer imputes and counts it.
+
+    Raises:
+        DataError: if ``values`` is not [T, D] with at least one frame.
+    """
+    if values.ndim != 2 or not len(values):
+        raise DataError(f"cannot pool features of shape {values.shape}.", "Give [T, D] with at least one frame.")
+    with np.errstate(all="ignore"):
+        exact = values.astype(np.float64)
+        mean, std = exact.mean(axis=0), exact.std(axis=0)
+    return len(values), mean.astype(np.float32), std.astype(np.float32)
+
+
+def pool_statistics(count: Any, mean: NDArray[Any], std: NDArray[Any], pooling: Pooling) -> NDArray[np.float32]:
+    """Stored statistics to vectors: ``count`` [...], ``mean`` and ``std`` [..., D] -> [..., D or 2D].
+
+    ``mean_var`` squares the population deviation; where ``count`` is 1 the second half is 0.
+
+    Raises:
+        DataError: for an unknown pooling or shapes that differ.
+    """
+    if mean.shape != std.shape:
+        raise DataError(f"mean {mean.shape} and std {std.shape} differ in shape.", "Give both as [..., D].")
+    if _checked(pooling) == "mean":
+        return np.asarray(mean, np.float32)
+    several = np.asarray(count)[..., None] > 1
+    with np.errstate(all="ignore"):
+        spread = np.where(several, std if pooling == "mean_std" else np.square(std), 0)
+    return np.concatenate([mean, spread], axis=-1).astype(np.float32)
+
+
+def pool_frames(values: NDArray[Any], pooling: Pooling) -> NDArray[np.float32]:
+    """Frames ``values`` [T, D] to one vector [D] or [2D]; see :func:`frame_statistics`."""
+    return pool_statistics(*frame_statistics(values), pooling)
+
+
+def _checked(pooling: Pooling) -> Pooling:
+    if pooling not in POOLINGS:
+        raise DataError(f"there is no pooling {pooling!r}.", f"Choose one of {', '.join(POOLINGS)}.")
+    return pooling
+
+
+@dataclass(frozen=True, slots=True)
+class Standardiser:
+    """What one training part taught about the D columns of a stream.
+
+    ``median`` replaces non-finite cells, then ``(x - mean) * scale``, then values beyond ``limit``
+    deviations are set to ``limit``. ``scale`` is 0 for a column that is constant in training.
+    """
+
+    median: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    limit: float | None = None
+
+    @classmethod
+    def fit(
+        cls, values: NDArray[Any], rows: NDArray[Any], standardise: bool = True, limit: float | None = None
+    ) -> Standardiser:
+        """Learn from ``rows`` (indices or a bool mask) of ``values`` [N, D].
+
+        Give only rows that are present, labelled and in the training part. Without rows, or without
+        ``standardise``, columns keep their scale (the median is learnt all the same).
+        """
+        chosen = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, np.int64)
+        fitted = cls.identity(values.shape[1], limit if standardise else None)
+        if not len(chosen):
+            return fitted
+        for columns in _slices(values.shape[1]):
+            block, fitted.median[columns] = _impute(values[chosen, columns])
+            if standardise:
+                fitted.mean[columns], fitted.scale[columns] = _moments(block)
+        return fitted
+
+    @classmethod
+    def identity(cls, dim: int, limit: float | None = None) -> Standardiser:
+        """Changes nothing but non-finite cells, which become 0."""
+        zeros = np.zeros((2, dim), np.float32)
+        return cls(zeros[0], zeros[1], np.ones(dim, np.float32), limit)
+
+    def apply(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """``values`` [N, D] imputed and standardised, float32 and finite."""
+        found = np.where(np.isfinite(values), values, self.median).astype(np.float32)
+        with np.errstate(over="ignore"):
+            found -= self.mean
+            found *= self.scale
+        bound = np.finfo(np.float32).max if self.limit is None else self.limit
+        return np.clip(found, -bound, bound, out=found)
+
+
+def count_nonfinite(values: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.int64]:
+    """Non-finite cells per column [D] of ``values`` [N, D] within ``rows``."""
+    chosen = values[rows]
+    return np.asarray((~np.isfinite(chosen)).sum(axis=0), np.int64)
+
+
+def _slices(dim: int) -> Iterator[slice]:
+    return (slice(start, min(start + _COLUMNS, dim)) for start in range(0, dim, _COLUMNS))
+
+
+def _impute(block: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """``block`` with non-finite cells replaced by their column's median, and the medians."""
+    finite = np.isfinite(block)
+    if finite.all():
+        return block, np.median(block, axis=0).astype(np.float32)
+    holes = np.where(finite, block, np.nan)
+    empty = ~finite.any(axis=0)
+    holes[:, empty] = 0
+    median = np.nanmedian(holes, axis=0).astype(np.float32)
+    return np.where(finite, block, median), median
+
+
+def _moments(block: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    mean = block.mean(axis=0, dtype=np.float64)
+    std = block.std(axis=0, dtype=np.float64)
+    varies = (std > _RELATIVE_NOISE * np.abs(mean)) & (std > _TINIEST)
+    scale = np.divide(1.0, std, out=np.zeros_like(std), where=varies)
+    return mean.astype(np.float32), scale.astype(np.float32)

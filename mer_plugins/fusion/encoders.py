@@ -1,0 +1,67 @@
+"""Building blocks of the fusions, as in the MER2024 baseline (facts: METHODS section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mer_core.errors import PluginError
+from mer_core.presence import Absent, clear_hidden, clear_input
+from mer_core.types import FusionOutput, StreamInfo
+
+
+class MLPEncoder(nn.Module):
+    """Dropout on the input, then three linear layers with ReLU: [B, size] -> [B, hidden]."""
+
+    def __init__(self, size: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(dropout)
+        self.linear_1 = nn.Linear(size, hidden)
+        self.linear_2 = nn.Linear(hidden, hidden)
+        self.linear_3 = nn.Linear(hidden, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, size] -> [B, hidden], not negative."""
+        x = torch.relu(self.linear_1(self.drop(x)))
+        x = torch.relu(self.linear_2(x))
+        return torch.relu(self.linear_3(x))
+
+
+class StreamEncoders(nn.Module):
+    """One encoder per stream, in the order given: dicts of [B, D] and bool [B] -> [B, M, H], bool [B, M].
+
+    Raises:
+        PluginError: if a stream is frame level.
+    """
+
+    def __init__(self, streams: Mapping[str, StreamInfo], hidden: int, dropout: float, absent: Absent) -> None:
+        super().__init__()
+        _check_clip_level(streams)
+        self.names, self.absent = tuple(streams), absent
+        self.encoders = nn.ModuleList(MLPEncoder(info.dim, hidden, dropout) for info in streams.values())
+
+    def forward(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Hidden states of all streams (those of absent ones as ``absent`` says) and who is present."""
+        hidden = [
+            clear_hidden(encoder(clear_input(x[name], mask[name])), mask[name], self.absent)
+            for name, encoder in zip(self.names, self.encoders, strict=True)
+        ]
+        return torch.stack(hidden, dim=1), torch.stack([mask[name] for name in self.names], dim=1)
+
+
+def classified(logits: Tensor) -> FusionOutput:
+    """The output of a fusion that only classifies: no continuous values, no auxiliary loss."""
+    return FusionOutput(logits, logits[:, :0], {})
+
+
+def _check_clip_level(streams: Mapping[str, StreamInfo]) -> None:
+    if not streams:
+        raise PluginError("a fusion needs at least one stream.", "Name an extractor or a modality.")
+    framed = [name for name, info in streams.items() if info.level != "clip"]
+    if framed:
+        raise PluginError(
+            f"{', '.join(framed)}: this fusion reads one vector per clip, not frames.",
+            "Pool the stream (pooling=mean_std), or choose a frame-level fusion.",
+        )

@@ -1,0 +1,178 @@
+"""The fitted model: members, their standardisation, and how they came about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mer_core.errors import DataError
+from mer_core.pooling import Standardiser
+from mer_core.protocols import Fusion
+from mer_core.types import StreamData, StreamInfo, TargetSpec
+
+FORMAT = 1
+WEIGHTS, FACTS = "members.safetensors", "members.json"
+_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class FittedMember:
+    """One member: its module in evaluation mode and one standardiser per stream."""
+
+    module: nn.Module
+    standardisers: Mapping[str, Standardiser]
+
+    @torch.no_grad()
+    def logits(self, features: Mapping[str, StreamData], rows: slice) -> Tensor:
+        """[n, C] for the clips ``rows``. A stream that nobody there has costs nothing."""
+        weight = next(self.module.parameters())
+        x, mask = {}, {}
+        for name, standardiser in self.standardisers.items():
+            part = features[name]
+            present = np.asarray(part.present[rows], bool)
+            values = standardiser.apply(part.values[rows]) if present.any() else np.zeros_like(part.values[rows])
+            x[name] = torch.from_numpy(values).to(weight)
+            mask[name] = torch.from_numpy(present).to(weight.device)
+        found: Tensor = self.module(x, mask).logits
+        return found
+
+
+class FusionModel:
+    """What the trainer ``cv`` returns; see :class:`mer_core.protocols.Model`.
+
+    The ensemble's answer is the softmax of the mean of its members' logits, each with equal weight.
+    """
+
+    def __init__(
+        self,
+        targets: TargetSpec,
+        streams: Mapping[str, StreamInfo],
+        members: Sequence[FittedMember],
+        summary: Mapping[str, Any],
+    ) -> None:
+        self.targets, self.streams, self.summary = targets, dict(streams), dict(summary)
+        self.members = tuple(members)
+
+    def predict(self, features: Mapping[str, StreamData], fold: int | None = None) -> NDArray[np.float64]:
+        """Probabilities [N, C]; see :meth:`logits` for what ``features`` may lack."""
+        logits = self.logits(features, fold)
+        exact = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return exact / exact.sum(axis=1, keepdims=True)
+
+    def logits(self, features: Mapping[str, StreamData], fold: int | None = None) -> NDArray[np.float64]:
+        """Logits [N, C] of member ``fold``, or the mean over members.
+
+        Streams of the model that ``features`` lacks count as absent in every clip; others are ignored.
+
+        Raises:
+            DataError: no stream of the model is there, a width differs, or there is no such fold.
+        """
+        if fold is not None and not 0 <= fold < len(self.members):
+            raise DataError(f"the model has no fold {fold}.", f"It has {len(self.members)}, counted from 0.")
+        members = self.members if fold is None else self.members[fold : fold + 1]
+        complete = self._completed(features)
+        count = len(next(iter(complete.values())).present)
+        found = np.zeros((count, len(self.targets.classes)))
+        for start in range(0, count, _ROWS):
+            rows = slice(start, start + _ROWS)
+            found[rows] = np.mean([m.logits(complete, rows).double().cpu().numpy() for m in members], axis=0)
+        return found
+
+    def _completed(self, features: Mapping[str, StreamData]) -> dict[str, StreamData]:
+        counts = {len(features[name].present) for name in self.streams if name in features}
+        if len(counts) != 1:
+            raise DataError(
+                f"features for {sorted(features)} do not fit a model over {sorted(self.streams)}.",
+                "Give at least one of its streams, all with the same number of clips.",
+            )
+        count = counts.pop()
+        return {name: _checked(features.get(name), info, count) for name, info in self.streams.items()}
+
+    def save(self, folder: Path) -> None:
+        """Write ``members.safetensors`` and ``members.json`` into ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"{k}.{key}": t for k, m in enumerate(self.members) for key, t in _tensors(m).items()}
+        save_file(tensors, folder / WEIGHTS)
+        facts = {
+            "format": FORMAT,
+            "members": len(self.members),
+            "precision": str(next(self.members[0].module.parameters()).dtype).removeprefix("torch."),
+            "limits": [next(iter(m.standardisers.values())).limit for m in self.members],
+            "targets": asdict(self.targets),
+            "streams": [asdict(info) for info in self.streams.values()],
+            "summary": self.summary,
+        }
+        (folder / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def load_model(folder: Path, fusion: Fusion, device: str) -> FusionModel:
+    """What :meth:`FusionModel.save` wrote; ``fusion`` must have the options it was trained with.
+
+    Raises:
+        DataError: if files are missing, of another format, or do not fit ``fusion``.
+    """
+    facts, tensors = _read(folder)
+    targets = TargetSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts["targets"].items()})
+    streams = {info["name"]: StreamInfo(**info) for info in facts["streams"]}
+    members = []
+    for number, limit in enumerate(facts["limits"]):
+        own = {k.removeprefix(f"{number}."): v for k, v in tensors.items() if k.startswith(f"{number}.")}
+        module = fusion.build(streams, targets).to(dtype=getattr(torch, facts["precision"]))
+        _load_state(module, {k.removeprefix("module."): v for k, v in own.items() if k.startswith("module.")}, folder)
+        scalers = {name: _standardiser(own, i, limit) for i, name in enumerate(streams)}
+        members.append(FittedMember(module.to(device).eval(), scalers))
+    return FusionModel(targets, streams, members, facts["summary"])
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        tensors = load_file(folder / WEIGHTS)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DataError(f"{folder} holds no readable model: {error}", "Name the model folder of a run.") from error
+    if facts.get("format") != FORMAT:
+        raise DataError(f"{folder} has model format {facts.get('format')}, not {FORMAT}.", "Train it again.")
+    return facts, tensors
+
+
+def _load_state(module: nn.Module, state: Mapping[str, Tensor], folder: Path) -> None:
+    try:
+        module.load_state_dict(dict(state))
+    except RuntimeError as error:
+        hint = "Build the fusion with the options it was trained with."
+        raise DataError(f"the weights in {folder} do not fit this fusion: {error}", hint) from error
+
+
+def _tensors(member: FittedMember) -> dict[str, Tensor]:
+    """Streams are numbered: names never become keys."""
+    found = {f"module.{key}": t.detach().cpu().contiguous() for key, t in member.module.state_dict().items()}
+    for number, standardiser in enumerate(member.standardisers.values()):
+        for part in ("median", "mean", "scale"):
+            found[f"stream{number}.{part}"] = torch.from_numpy(getattr(standardiser, part))
+    return found
+
+
+def _standardiser(tensors: Mapping[str, Tensor], number: int, limit: float | None) -> Standardiser:
+    median, mean, scale = (tensors[f"stream{number}.{part}"].numpy() for part in ("median", "mean", "scale"))
+    return Standardiser(median, mean, scale, limit)
+
+
+def _checked(part: StreamData | None, info: StreamInfo, count: int) -> StreamData:
+    if part is None:
+        return StreamData(info, np.zeros((count, info.dim), np.float32), np.zeros(count, bool))
+    if part.values.shape != (count, info.dim):
+        raise DataError(
+            f"{info.name} has shape {part.values.shape}, the model expects [{count}, {info.dim}].",
+            "Extract it with the settings the model was trained with.",
+        )
+    return part

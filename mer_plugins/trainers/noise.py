@@ -1,0 +1,81 @@
+"""All randomness of a training step, one generator per (seed, fold).
+
+On a CPU the generators are numpy's, elsewhere torch's on the device: other numbers, same properties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mer_plugins.trainers.dropout import Factors, Site
+
+Purpose = Literal["weights", "order", "noise", "inner"]
+_PURPOSES: tuple[Purpose, ...] = ("weights", "order", "noise", "inner")
+
+
+def generator(seed: int, fold: int, purpose: Purpose) -> np.random.Generator:
+    """The generator that ``fold`` uses for one purpose. Independent of every other fold's."""
+    return np.random.default_rng([seed, fold, _PURPOSES.index(purpose)])
+
+
+class Noise:
+    """Draws what one step needs, for all folds: uniform numbers, then dropout factors.
+
+    The tensors it returns are reused by the next step.
+    """
+
+    def __init__(self, seed: int, folds: int, device: str, dtype: torch.dtype) -> None:
+        self.device, self.dtype = torch.device(device), dtype
+        self.folds = folds
+        self.numpy = self.device.type == "cpu"
+        self.generators = [generator(seed, fold, "noise") for fold in range(folds)]
+        self.device_generators = [] if self.numpy else [self._on_device(rng) for rng in self.generators]
+        self.buffers: dict[tuple[int, tuple[int, ...]], Tensor] = {}
+
+    def uniform(self, rows: int, columns: int) -> Tensor:
+        """[F, rows, columns] in [0, 1), float32."""
+        if self.numpy:
+            drawn = [rng.random((rows, columns), dtype=np.float32) for rng in self.generators]
+            return torch.from_numpy(np.stack(drawn))
+        made = [torch.rand((rows, columns), generator=g, device=self.device) for g in self.device_generators]
+        return torch.stack(made)
+
+    def factors(self, sites: Sequence[Site]) -> Factors:
+        """Dropout factors [F, *shape] of every site."""
+        sizes = [site.size for site in sites]
+        drawn = self._bytes(sum(sizes)).split(sizes, dim=1) if sites else ()
+        found: Factors = {}
+        for number, (site, cells) in enumerate(zip(sites, drawn, strict=True)):
+            kept = self._buffer(number, (self.folds, *site.shape))
+            torch.ge(cells.view(self.folds, *site.shape), site.threshold, out=kept)
+            found.setdefault(site.name, []).append(kept.mul_(site.scale))
+        return found
+
+    def _bytes(self, count: int) -> Tensor:
+        """Random bytes [F, count], each fold's from its own generator."""
+        if self.numpy:
+            return torch.from_numpy(np.stack([_random_bytes(rng, count) for rng in self.generators]))
+        empty = torch.empty((self.folds, count), dtype=torch.uint8, device=self.device)
+        for row, drawer in zip(empty, self.device_generators, strict=True):
+            row.random_(0, 256, generator=drawer)
+        return empty
+
+    def _buffer(self, number: int, shape: tuple[int, ...]) -> Tensor:
+        if (number, shape) not in self.buffers:
+            self.buffers[number, shape] = torch.empty(shape, dtype=self.dtype, device=self.device)
+        return self.buffers[number, shape]
+
+    def _on_device(self, rng: np.random.Generator) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(int(rng.integers(2**63)))
+
+
+def _random_bytes(rng: np.random.Generator, count: int) -> NDArray[np.uint8]:
+    words = rng.bit_generator.random_raw(-(-count // 8))
+    found: NDArray[np.uint8] = np.asarray(words, "<u8").view(np.uint8)[:count]
+    return found

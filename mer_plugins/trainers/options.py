@@ -1,0 +1,48 @@
+"""Options of the shipped trainers. Light: no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mer_core.options import Options
+
+
+class CvOptions(Options):
+    """Options of the trainer ``cv``."""
+
+    epochs: int | None = Field(default=None, ge=1)
+    """Passes over the training part; by default as many as min_steps needs."""
+    min_steps: int = Field(default=1000, ge=1)
+    """Optimiser steps at least, unless epochs is given."""
+    batch_size: int = Field(default=64, ge=1)
+    """Clips per step and fold, at most."""
+    lr: float = Field(default=1e-3, gt=0)
+    """Learning rate at the start."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """How the learning rate goes on: as it is, or down to zero along half a cosine."""
+    weight_decay: float = Field(default=1e-5, ge=0)
+    """L2 penalty inside Adam; with decoupled, AdamW's decay."""
+    decoupled: bool = False
+    """AdamW instead of Adam."""
+    standardise: bool = True
+    """Standardise each column on the fold's own present, labelled training rows."""
+    limit: float | None = Field(default=None, gt=0)
+    """Standardised values beyond this many deviations are set to it."""
+    select: Literal["last", "inner", "val"] = "last"
+    """Which epoch is kept: the last, the best on a part of the training clips, or the best on the scored part."""
+    inner_fraction: float = Field(default=0.15, gt=0, lt=0.5)
+    """Share of the training clips (of the speakers, where known) that inner selection holds out."""
+    modality_dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Chance that a clip loses a modality in a training step."""
+    modality_dropout_policy: Literal["keep_one", "allow"] = "keep_one"
+    """keep_one: a clip never loses its last modality; allow: the paper's Eq. 2 to the letter."""
+    modality_dropout_per: Literal["sample", "batch"] = "sample"
+    """Decide for each clip, or once for the whole batch."""
+    stacked: bool | None = None
+    """Train all folds as one stacked model; by default where the fusion allows it."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Floating-point type of training and prediction."""
+    table_gb: float = Field(default=2.0, ge=0)
+    """Memory for standardised copies of the features, one per fold; beyond it rows are standardised per batch."""

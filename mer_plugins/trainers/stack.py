@@ -1,0 +1,158 @@
+"""Several members (one per fold) of one fusion as if they were one model.
+
+:class:`Stacked` holds all parameters in tensors with a leading fold axis and runs one batched pass
+(``torch.func``). :class:`Looped` runs member after member, for fusions that cannot be stacked. Both
+give the trainer the same two things: parameters to optimise and outputs with a leading fold axis.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state
+
+from mer_plugins.trainers.dropout import Factors, Site, dropouts, find_sites, supplied
+
+
+class Outputs(NamedTuple):
+    """``logits`` [F, B, C] and the sum of auxiliary losses [F] of each member."""
+
+    logits: Tensor
+    extra: Tensor
+
+
+class Members(Protocol):
+    """F members trained together."""
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimiser changes."""
+        ...
+
+    def train(self, mode: bool) -> None:
+        """Training or evaluation mode, for all members."""
+        ...
+
+    def forward(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], factors: Factors) -> Outputs:
+        """``x`` [F, B, D], ``mask`` bool [F, B], ``factors`` [F, ...]; each member sees its own slice."""
+        ...
+
+    def sites(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> list[Site]:
+        """The dropout calls of one member in a training pass over such a batch."""
+        ...
+
+    def state(self, member: int) -> dict[str, Tensor]:
+        """A copy of one member's parameters and buffers."""
+        ...
+
+
+def can_stack(modules: Sequence[nn.Module], x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> bool:
+    """Whether there are several members and a batched pass over ``x`` and ``mask`` works, gradients included."""
+    if len(modules) < 2:
+        return False
+    try:
+        stacked = Stacked(modules)
+        stacked.train(False)
+        outputs = stacked.forward(x, mask, {})
+        (outputs.logits.sum() + outputs.extra.sum()).backward()
+    except Exception:
+        return False
+    return True
+
+
+class Stacked:
+    """See the module's text."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        params, self.buffers = stack_module_state(list(modules))
+        self.params = {name: _as_gradients_come(value) for name, value in params.items()}
+        self.base = copy.deepcopy(modules[0])
+        self.drops = dropouts(self.base)
+        self.tied = len(params) != len(list(self.base.named_parameters(remove_duplicate=False)))
+        self.batched = torch.vmap(self._one, randomness="different")
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Tensors [F, ...]."""
+        return [p for p in self.params.values() if p.requires_grad]
+
+    def train(self, mode: bool) -> None:
+        """Mode of all members."""
+        self.base.train(mode)
+
+    def forward(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], factors: Factors) -> Outputs:
+        """One batched pass."""
+        logits, extra = self.batched(self.params, self.buffers, dict(x), dict(mask), factors)
+        return Outputs(logits, extra)
+
+    def sites(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> list[Site]:
+        """Seen by the template module, whose weights are the first member's initial ones."""
+        return find_sites(self.base, _first(x), _first(mask))
+
+    def state(self, member: int) -> dict[str, Tensor]:
+        """Slices along the fold axis."""
+        stacked = {**self.params, **self.buffers}
+        return {key: value[member].detach().clone() for key, value in stacked.items()}
+
+    def _one(self, params: Any, buffers: Any, x: Any, mask: Any, factors: Any) -> tuple[Tensor, Tensor]:
+        with supplied(self.drops, factors):
+            output = functional_call(self.base, (params, buffers), (x, mask), tie_weights=self.tied)
+        return output.logits, _extra(output.losses, output.logits)
+
+
+class Looped:
+    """See the module's text."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self.modules = list(modules)
+        self.drops = [dropouts(module) for module in modules]
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All members' parameters, member after member."""
+        return [p for module in self.modules for p in module.parameters() if p.requires_grad]
+
+    def train(self, mode: bool) -> None:
+        """Mode of all members."""
+        for module in self.modules:
+            module.train(mode)
+
+    def forward(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], factors: Factors) -> Outputs:
+        """One pass per member."""
+        passes = [self._one(number, x, mask, factors) for number in range(len(self.modules))]
+        return Outputs(torch.stack([p.logits for p in passes]), torch.stack([p.extra for p in passes]))
+
+    def sites(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> list[Site]:
+        """Seen by the first module."""
+        return find_sites(self.modules[0], _first(x), _first(mask))
+
+    def state(self, member: int) -> dict[str, Tensor]:
+        """A copy of one module's state."""
+        return {key: value.detach().clone() for key, value in self.modules[member].state_dict().items()}
+
+    def _one(self, number: int, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], factors: Factors) -> Outputs:
+        own = {name: [factor[number] for factor in found] for name, found in factors.items()}
+        module = self.modules[number]
+        with supplied(self.drops[number], own):
+            output = module({k: v[number] for k, v in x.items()}, {k: v[number] for k, v in mask.items()})
+        return Outputs(output.logits, _extra(output.losses, output.logits))
+
+
+def _as_gradients_come(stacked: Tensor) -> Tensor:
+    """Stacked matrices [F, out, in] laid out in memory as [F, in, out].
+
+    A batched product makes the gradient of a linear layer's weight in that layout; if the parameter has
+    the same one, autograd keeps the gradient as it is instead of transposing it in every step.
+    """
+    if stacked.dim() != 3 or not stacked.requires_grad:
+        return stacked
+    return stacked.detach().transpose(1, 2).contiguous().transpose(1, 2).requires_grad_()
+
+
+def _first(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: part[0] for name, part in batch.items()}
+
+
+def _extra(losses: Mapping[str, Tensor], like: Tensor) -> Tensor:
+    return sum(losses.values(), start=like.new_zeros(()))
