@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 EYES_IN_BOX = np.array([(-0.185, -0.11), (0.175, -0.11)])
 """Where eye centres usually are in a frontal detection: offset from its centre over its width."""
 
+EYE_DISTANCE = (0.335, 0.4)
+"""Between which shares of a detection's width the eyes of a frontal face are apart."""
+
 MAX_LINK_GAP = 1.0
 """Seconds after which two detections are no longer one continuous track."""
 
-MIN_BEST_SCORE = 0.5
-"""A track in which no detection reaches this score is not believed."""
+MIN_BEST, MIN_MEAN, MIN_SUM = 0.5, 0.35, 1.2
+"""A track is believed if its scores reach these: the best one, their mean and, over time, their sum."""
 
 MAX_POINT_ERROR = 0.09
 """A landmark this far (in box widths) from where it was just before and after is an outlier."""
@@ -145,9 +148,10 @@ class _Link:
         return {frame for frame, _, _ in self.seen}
 
     def believable(self, frames_seen: int) -> bool:
-        """Lone detections are not, except in media of one or two frames."""
-        enough = len(self.seen) >= (2 if frames_seen > 2 else 1)
-        return enough and max(d.score for _, _, d in self.seen) >= MIN_BEST_SCORE
+        """Lone and weak detections are not; in media of one or two frames, a lone one may be."""
+        scores = [d.score for _, _, d in self.seen]
+        lasting = frames_seen <= 2 or (len(scores) >= 2 and sum(scores) >= MIN_SUM)
+        return lasting and max(scores) >= MIN_BEST and sum(scores) / len(scores) >= MIN_MEAN
 
 
 def choose_main(
@@ -187,8 +191,20 @@ def repair_points(times: Array, boxes: Array, points: Array) -> Array:
     offsets = (points - centres) / sides
     filled = np.stack([_repair_one(times, offsets[:, k]) for k in range(points.shape[1])], axis=1)
     if points.shape[1] == 2:
-        filled = np.where(np.isfinite(filled), filled, EYES_IN_BOX)
+        filled = _steady_eyes(np.where(np.isfinite(filled), filled, EYES_IN_BOX))
     return np.asarray(filled * sides + centres)
+
+
+def _steady_eyes(offsets: Array) -> Array:
+    """Eye pairs [T, 2, 2] whose distance stays near the clip's usual one, middle and slope kept.
+
+    Two eyes come closer when the head turns; scaling by them alone would blow the face up.
+    """
+    middle, half = offsets.mean(1, keepdims=True), np.diff(offsets, axis=1) / 2
+    distance = 2 * np.linalg.norm(half, axis=2, keepdims=True)
+    usual = float(np.clip(np.quantile(distance, 0.75), *EYE_DISTANCE))
+    half = half * np.clip(distance, 0.95 * usual, 1.1 * usual) / np.maximum(distance, 1e-9)
+    return np.concatenate([middle - half, middle + half], axis=1)
 
 
 def _repair_one(times: Array, offsets: Array) -> Array:

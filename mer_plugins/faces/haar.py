@@ -27,7 +27,10 @@ Gray = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Transform = tuple[Floats, Floats]
 
-FACE_PIXELS = 80
+STEP = 1.1
+"""Ratio of successive face sizes that are tried."""
+
+FACE_PIXELS = 64
 """Near a known face, frames are scaled so that it is this wide."""
 
 EYE_PIXELS = 120
@@ -53,7 +56,7 @@ class HaarOptions(Options):
 
     fps: float = Field(5.0, gt=0, le=120)
     """Frames per second to look at."""
-    max_side: int = Field(480, ge=64)
+    max_side: int = Field(400, ge=64)
     """Whole frames are searched at most this large (longer side, pixels)."""
     min_size: float = Field(0.1, gt=0, lt=1)
     """Smallest face, as a share of the frame's shorter side."""
@@ -63,8 +66,8 @@ class HaarOptions(Options):
     """Detections scored lower are dropped."""
     rescan: float = Field(1.0, ge=0)
     """Seconds between searches of the whole frame while faces are known; 0 searches every frame."""
-    tilted: bool = True
-    """Also look for a known face turned by 20 degrees where it is not found upright."""
+    turned: bool = True
+    """Look for a known face tilted or in profile, too, where it is not found upright and frontal."""
 
     def inputs(self) -> dict[str, Input]:
         """Frames one after the other, at full size: eyes need the pixels."""
@@ -76,8 +79,7 @@ class Haar:
 
     def __init__(self, options: HaarOptions | None = None, device: str = "cpu") -> None:
         self.options = options or HaarOptions()
-        self._faces = _cascade("frontalface_default")
-        self._eyes = EyeFinder()
+        self._cascades = Cascades()
 
     def derive(self, batch: Sequence[Sample]) -> list[Derived | Missing | Failure]:
         """One face track, as ``mer_core.media.faces.FaceTrack`` stores it, per sample."""
@@ -97,11 +99,20 @@ class Haar:
         """The main face in ``frames``."""
         times: list[float] = []
         found: list[list[Detection]] = []
-        tracker = Tracker(self.options, self._faces, self._eyes)
+        tracker = Tracker(self.options, self._cascades)
         for time, image in frames:
             times.append(time)
             found.append(tracker.step(time, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
         return choose_main(times, found, frames.size)
+
+
+class Cascades:
+    """What is loaded once per instance of :class:`Haar`."""
+
+    def __init__(self) -> None:
+        self.front = _cascade("frontalface_default")
+        self.side = _cascade("profileface")
+        self.eyes = EyeFinder()
 
 
 @dataclass(slots=True)
@@ -116,8 +127,8 @@ class _Known:
 class Tracker:
     """Detections of successive frames of one clip."""
 
-    def __init__(self, options: HaarOptions, faces: cv2.CascadeClassifier, eyes: EyeFinder) -> None:
-        self.options, self._faces, self._eyes = options, faces, eyes
+    def __init__(self, options: HaarOptions, cascades: Cascades) -> None:
+        self.options, self._front, self._side, self._eyes = options, cascades.front, cascades.side, cascades.eyes
         self._known: list[_Known] = []
         self._next_scan = 0.0
 
@@ -125,7 +136,7 @@ class Tracker:
         """Faces in ``gray`` [H, W], which is shown at ``time`` seconds."""
         followed = [self._follow(known, gray) for known in self._known]
         found = [d for d in followed if d]
-        if time >= self._next_scan or len(found) < len(followed) or not followed:
+        if time >= self._next_scan or not found:
             found += [d for d in self._scan(gray) if not any(_overlap(d.box, f.box) for f in found)]
             self._next_scan = time + self.options.rescan
         self._remember(found, time)
@@ -150,24 +161,35 @@ class Tracker:
         scale = min(1.0, FACE_PIXELS / known.box[2])
         expected = known.box[2] * scale
         side = round(expected * 2.2)
-        for tilt in _tilts(known.tilt) if self.options.tilted else [0.0]:
+        limits = max(24, round(expected * 0.7)), round(expected * 1.45)
+        for view, tilt in _views(known.tilt) if self.options.turned else [("front", 0.0)]:
             matrix, shift = _turned(known.box, tilt, scale, side)
             patch = cv2.warpAffine(gray, np.column_stack([matrix, shift]), (side, side))
-            hits = self._detect(patch, max(24, round(expected * 0.7)), round(expected * 1.45))
+            hits = self._detect(patch, *limits) if view == "front" else self._profile(patch, *limits)
             if hits:
                 back = np.linalg.inv(matrix)
                 return self._finish(gray, *max(hits, key=lambda hit: hit[1]), (back, -back @ shift))
         return None
 
-    def _detect(self, image: Gray, least: int, most: int) -> list[tuple[Floats, float]]:
+    def _detect(
+        self, image: Gray, least: int, most: int, cascade: cv2.CascadeClassifier | None = None
+    ) -> list[tuple[Floats, float]]:
         """Boxes [x, y, width, height] and their scores."""
         if min(image.shape) < least:
             return []
-        boxes, _, weights = self._faces.detectMultiScale3(
-            image, 1.1, self.options.neighbours, 0, (least, least), (most, most), outputRejectLevels=True
+        boxes, _, weights = (cascade or self._front).detectMultiScale3(
+            image, STEP, self.options.neighbours, 0, (least, least), (most, most), outputRejectLevels=True
         )
         scored = [(np.asarray(box, np.float64), _score(weight)) for box, weight in zip(boxes, weights, strict=True)]
         return [hit for hit in scored if hit[1] >= self.options.min_score]
+
+    def _profile(self, image: Gray, least: int, most: int) -> list[tuple[Floats, float]]:
+        """Boxes of faces turned to either side, with half the score of a frontal one."""
+        hits = self._detect(image, least, most, self._side)
+        for box, score in self._detect(np.ascontiguousarray(image[:, ::-1]), least, most, self._side):
+            box[0] = image.shape[1] - box[0] - box[2]
+            hits.append((box, score))
+        return [(box, score / 2) for box, score in hits]
 
     def _finish(self, gray: Gray, box: Floats, score: float, to_frame: Transform) -> Detection:
         """A detection in ``gray``'s pixels, with its eyes, from a box in a scaled or turned patch."""
@@ -241,10 +263,10 @@ def _tilt(detection: Detection) -> float:
     return float(np.degrees(np.arctan2(down, across)))
 
 
-def _tilts(last: float) -> list[float]:
-    """Angles to try for a head last seen at ``last`` degrees."""
+def _views(last: float) -> list[tuple[str, float]]:
+    """Cascades and angles to try for a head last seen at ``last`` degrees."""
     middle = float(np.clip(last, -TILT_LIMIT, TILT_LIMIT)) if abs(last) > TILT_STEP / 2 else 0.0
-    return [middle, middle - TILT_STEP, middle + TILT_STEP]
+    return [*(("front", middle + step) for step in (0.0, -TILT_STEP, TILT_STEP)), ("side", 0.0)]
 
 
 def _turned(box: Sequence[float], tilt: float, scale: float, side: int) -> Transform:
