@@ -14,6 +14,8 @@ from mer_core.errors import DataError, UsageError
 from mer_core.types import stream_order
 
 CONFIG_SCHEMA = 1
+NULL = "null"
+"""How a config file writes None, for which TOML has no word."""
 
 
 class _Part(BaseModel):
@@ -93,7 +95,8 @@ def read_config(file: Path | None) -> dict[str, Any]:
     unknown = sorted(set(found) - set(RunConfig.model_fields))
     if unknown:
         raise DataError(f"{file} has the unknown key {unknown[0]!r}.", f"Keys are {', '.join(RunConfig.model_fields)}.")
-    return found
+    cleaned: dict[str, Any] = _replace(found, NULL, None)
+    return cleaned
 
 
 def validate_config(values: Mapping[str, Any]) -> RunConfig:
@@ -112,12 +115,14 @@ def validate_config(values: Mapping[str, Any]) -> RunConfig:
 
 def write_config(config: RunConfig, file: Path) -> None:
     """Write ``config`` so that ``mer run --config FILE`` does the same run again."""
-    values = _without_none(config.model_dump(mode="json"))
+    values = _replace(config.model_dump(mode="json"), None, NULL)
     file.write_text(tomli_w.dumps(values), encoding="utf-8")
 
 
-def _without_none(value: Any) -> Any:
-    """TOML has no null: an option that is None is left out and gets its default (None) again."""
+def _replace(value: Any, old: Any, new: Any) -> Any:
+    """``value`` with every ``old`` in it replaced by ``new``."""
     if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return [_without_none(item) for item in value] if isinstance(value, list) else value
+        return {key: _replace(item, old, new) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replace(item, old, new) for item in value]
+    return new if value == old else value

@@ -34,7 +34,7 @@ def test_modalities_choose_and_keep_the_saved_order(catalogue: Catalogue) -> Non
 def test_saved_config_gives_the_same_config_again(catalogue: Catalogue, tmp_path: Path) -> None:
     config = make_config(
         catalogue, data="x.csv", columns={"label": "emotion"}, modalities=["speech"], folds="loo", seed=7,
-        options=["acoustic.n_mels=32"], protocol="mer2024",
+        options=["acoustic.n_mels=32", "acoustic.activity_db=null"], protocol="mer2024",
     )  # fmt: skip
     write_config(config, tmp_path / "config.toml")
     assert make_config(catalogue, file=tmp_path / "config.toml") == config
