@@ -13,11 +13,13 @@ import pytest
 
 from mer_core.errors import DataError
 from mer_core.evaluation import evaluate_predictions, evaluate_subsets
+from mer_core.folds import FoldPlan
 from mer_core.report import RunReport, headline, render_html
 from mer_core.report import build as b
 from mer_core.report import model as m
 from mer_core.report.svg import cut, line_chart
-from mer_core.report.words import bounds, duration, number, wilson
+from mer_core.report.words import bounds, duration, moment, number, wilson
+from mer_core.types import Fold
 
 CLASSES = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 MODALITIES = ("speech", "text", "image", "video")
@@ -43,7 +45,7 @@ def scored(n=104, right=0.6, groups=8, selection="last", optimistic=False, folds
 
 def subset_scores(modalities=MODALITIES, right=None):
     y = labels(104)
-    right = right or {"speech": 0.45, "text": 0.3, "image": 0.35, "video": 0.05}
+    right = right or {"speech": 0.3, "text": 0.15, "image": 0.15, "video": 0.0}
     subsets = [s for k in range(len(modalities), 0, -1) for s in combinations(modalities, k)]
     predictions = {s: answers(y, min(0.95, sum(right[m] for m in s)), 1) for s in subsets}
     return b.subsets(evaluate_subsets(y, predictions, len(CLASSES), [f"S{i % 8}" for i in range(104)]))
@@ -70,9 +72,18 @@ def streams():
 
 
 def curves(folds=5, epochs=90, wafs=False):
-    losses = [[1.8 * math.exp(-e / (20 + 3 * f)) + 0.05 for e in range(epochs)] for f in range(folds)]
-    picked = [[0.6 - 0.4 * math.exp(-e / 15) - 0.001 * e for e in range(epochs)] for _ in range(folds)]
-    return b.curves(losses, picked if wafs else (), [40] * folds if wafs else ())
+    found = []
+    for fold in range(folds):
+        one = {
+            "train_loss": [1.8 * math.exp(-e / (20 + 3 * fold)) + 0.05 for e in range(epochs)],
+            "chosen_epoch": epochs,
+        }
+        if wafs:
+            checked = list(range(1, epochs + 1, 3))
+            waf = [0.6 - 0.4 * math.exp(-e / 15) - 0.001 * e for e in checked]
+            one.update(checked_epochs=checked, selection_waf=waf, chosen_epoch=40)
+        found.append(one)
+    return b.curves(found)
 
 
 def report(**changes) -> RunReport:
@@ -242,7 +253,10 @@ def test_nan_becomes_null(tmp_path):
         timing={"extract": float("nan")},
         subsets=(m.Subset(modalities=("speech",), waf=float("nan"), low=float("inf")),),
         model=m.ModelFacts(
-            fusion="attention", trainer="cv", curves=b.curves([[1.0, float("nan"), 0.5]]), options={"x": float("nan")}
+            fusion="attention",
+            trainer="cv",
+            curves=b.curves([{"train_loss": [1.0, float("nan"), 0.5]}]),
+            options={"x": float("nan")},
         ),
     )
     broken.save(tmp_path)
@@ -283,7 +297,9 @@ def test_page_shows_scores_intervals_and_what_was_resampled():
     first = report()
     page, waf = text_of(first), first.metrics.cv.waf
     assert f"{number(waf.value)}" in page
-    assert f"{bounds(waf)}: 95% interval from 1,000 resamples of 8 speakers. 104 clips scored" in page
+    assert (
+        f"{bounds(waf)}: 95% interval from 1,000 resamples of 8 speakers. 104 clips scored, each by the model" in page
+    )
     assert "with only 8 speakers the interval is rough" in page
     assert all(f"S{i}" in page for i in range(8))
     assert "Cross-validation, 5 folds" in page
@@ -335,7 +351,7 @@ def test_shared_speakers_are_named():
 
 def test_clips_as_unit_are_explained():
     lines = report(metrics=m.Metrics(cv=scored(groups=0))).findings()
-    assert any("No speaker is given, so single clips were resampled." in line for line in lines)
+    assert any("no speaker is given, so single clips were resampled." in line for line in lines)
 
 
 def test_fixed_validation_split():
@@ -425,7 +441,7 @@ def test_long_lists_are_cut_and_chinese_labels_shown():
     assert "片段 49" in page
     assert "片段 50" not in page
     assert "And 10 more in report.json." in page
-    assert cut("愤怒" * 12) == "愤怒" * 5 + "…"
+    assert cut("愤怒" * 12) == "愤怒" * 3 + "愤…"
 
 
 def test_bare_report_renders():
@@ -450,11 +466,44 @@ def test_words():
         "0.000",
     )
     assert (duration(3.21), duration(200), duration(9000), duration(None)) == ("3.2 s", "3 min 20 s", "2.5 h", "–")
+    assert (moment("2025-01-02T03:04:05+00:00"), moment("today")) == ("2 January 2025, 03:04 UTC", "today")
     assert wilson(5, 7) == pytest.approx((0.3589, 0.9178), abs=1e-4)
 
 
 def test_curves_of_one_epoch_or_of_thousands():
-    assert "polyline" in line_chart([[0.5]], "one", "loss")
-    long = line_chart([[1 / (e + 1) for e in range(5000)]], "long", "loss")
+    assert "polyline" in line_chart([[(1, 0.5)]], "one", "loss")
+    long = line_chart([[(e + 1, 1 / (e + 1)) for e in range(5000)]], "long", "loss")
     assert len(long) < 6000
     assert "5,000" in long
+
+
+def test_model_facts_come_from_any_summary():
+    summary = {
+        "selection": "inner",
+        "optimistic": False,
+        "members": 2,
+        "epochs": 3,
+        "steps": 30,
+        "parameters": 12,
+        "curves": [{"train_loss": [1.0], "chosen_epoch": 1}, {"train_loss": [1.0], "chosen_epoch": 1}],
+        "imputed": {"speech:x": {"cells": 4, "columns": 2}},
+        "notes": ["something small"],
+        "options": {"lr": 0.1},
+    }
+    found = b.model_facts(summary, "attention", "cv", fusion_options={"hidden": 64})
+    assert (found.selection, found.members, found.imputed) == ("inner", 2, {"speech:x": 4})
+    assert [one.fold for one in found.curves] == [1, 2]
+    assert "Something small." in report(model=found).findings()
+    assert "hidden = 64" in text_of(report(model=found))
+    assert b.model_facts({}, "concat", "other").members == 1
+
+
+def test_fold_plans_become_facts():
+    fold = Fold(np.arange(6), np.arange(6, 8))
+    own = FoldPlan(folds=(fold,), kind="val", seed=0, group=True)
+    none = FoldPlan(folds=(), kind="none", seed=0, group=False, reason="all clips are of one group")
+    assert b.fold_facts(own).sizes == ((6, 2),)
+    assert "val split of their own" in b.cv_reason(own)
+    assert "none; trained on 6 clips, the val split's 2 scored" in text_of(report(folds=b.fold_facts(own)))
+    page = text_of(report(folds=b.fold_facts(none), metrics=m.Metrics(cv_reason=b.cv_reason(none))))
+    assert page.count("All clips are of one group.") == 1

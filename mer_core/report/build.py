@@ -10,7 +10,9 @@ from mer_core.report.model import (
     ClassScore,
     Curve,
     FailedClip,
+    FoldFacts,
     GroupLine,
+    ModelFacts,
     Presence,
     Score,
     Section,
@@ -19,6 +21,7 @@ from mer_core.report.model import (
 
 if TYPE_CHECKING:
     from mer_core.evaluation import Evaluation, GroupScore, Interval, SubsetScore
+    from mer_core.folds import FoldPlan
 
 
 def section(evaluation: Evaluation, selection: str = "last", optimistic: bool = False) -> Section:
@@ -112,16 +115,57 @@ def failures(found: Iterable[Any]) -> tuple[FailedClip, ...]:
     )
 
 
-def curves(
-    losses: Sequence[Sequence[float]], wafs: Sequence[Sequence[float]] = (), chosen: Sequence[int] = ()
-) -> tuple[Curve, ...]:
+def fold_facts(plan: FoldPlan) -> FoldFacts:
+    """The split plan, counted."""
+    sizes = tuple((len(fold.train), len(fold.val)) for fold in plan.folds)
+    return FoldFacts(kind=plan.kind, group=plan.group, sizes=sizes, notes=plan.notes)
+
+
+def cv_reason(plan: FoldPlan) -> str | None:
+    """Why there is no cross-validation, or None where there is."""
+    if plan.kind == "val":
+        return "The data have a val split of their own, which was scored instead of folds."
+    return plan.reason
+
+
+def model_facts(summary: Mapping[str, Any], fusion: str, trainer: str, **options: Any) -> ModelFacts:
+    """What a model's ``summary`` says; keys that a trainer does not give stay at their defaults.
+
+    Args:
+        summary: :attr:`mer_core.protocols.Model.summary`.
+        fusion: registry name.
+        trainer: registry name.
+        options: further options to list, e.g. those of the fusion.
+    """
+    given = {
+        key: summary[key] for key in ("selection", "optimistic", "parameters", "epochs", "steps") if key in summary
+    }
+    lines = curves(summary.get("curves", ()))
+    return ModelFacts(
+        fusion=fusion,
+        trainer=trainer,
+        members=summary.get("members", max(1, len(lines))),
+        imputed={name: _cells(found) for name, found in summary.get("imputed", {}).items()},
+        curves=lines,
+        notes=tuple(summary.get("notes", ())),
+        options={**options, **summary.get("options", {})},
+        **given,
+    )
+
+
+def _cells(found: Any) -> int:
+    return int(found["cells"]) if isinstance(found, Mapping) else int(found)
+
+
+def curves(found: Sequence[Mapping[str, Any]]) -> tuple[Curve, ...]:
     """Learning curves of the folds in order; of one model on all clips if there is only one."""
     return tuple(
         Curve(
-            fold=fold + 1 if len(losses) > 1 else None,
-            loss=tuple(loss),
-            waf=tuple(wafs[fold]) if fold < len(wafs) else (),
-            chosen=chosen[fold] if fold < len(chosen) else None,
+            fold=fold + 1 if len(found) > 1 else None,
+            loss=tuple(one.get("train_loss", ())),
+            waf=tuple(one.get("selection_waf", ())),
+            waf_epochs=tuple(one.get("checked_epochs", ())),
+            chosen=one.get("chosen_epoch"),
         )
-        for fold, loss in enumerate(losses)
+        for fold, one in enumerate(found)
     )

@@ -85,11 +85,15 @@ def count_bars(counts: Mapping[str, int], label: str) -> Markup:
 
 def loss_curves(curves: Sequence[Curve]) -> Markup:
     """Training loss over the epochs, a line per fold."""
-    return line_chart([one.loss for one in curves], "Training loss by epoch", "training loss")
+    return line_chart([_points(one.loss) for one in curves], "Training loss by epoch", "Training loss")
 
 
 def waf_curves(curves: Sequence[Curve]) -> Markup:
     """WAF that selection looked at, a line per fold, with the chosen epochs."""
-    return line_chart(
-        [one.waf for one in curves], "WAF by epoch", "WAF used to choose the epoch", [one.chosen for one in curves]
-    )
+    lines = [_points(one.waf, one.waf_epochs) for one in curves]
+    return line_chart(lines, "WAF by epoch", "WAF that the epoch was chosen by", [one.chosen for one in curves])
+
+
+def _points(values: Sequence[float | None], epochs: Sequence[int] = ()) -> list[tuple[int, float]]:
+    pairs = zip(epochs or range(1, len(values) + 1), values, strict=False)
+    return [(epoch, value) for epoch, value in pairs if value is not None]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mer_core.report.words import bounds, count, listed, number, percent, sections, title, units, worth
+from mer_core.report.words import TITLES, bounds, count, listed, number, percent, sections, sentence, units, worth
 
 if TYPE_CHECKING:
     from mer_core.report.model import RunReport, Score, Section, Subset
@@ -25,7 +25,9 @@ def find(report: RunReport) -> tuple[str, ...]:
         *(line for key, section in sections(report).items() for line in _about_section(report, key, section)),
         *_about_modalities(report),
         *_about_clips(report),
-        *report.warnings,
+        *(sentence(note) for note in (report.folds.notes if report.folds else ())),
+        *(sentence(note) for note in report.model.notes),
+        *(sentence(note) for note in report.warnings),
     ]
     return tuple(dict.fromkeys(found))
 
@@ -41,17 +43,17 @@ def _about_data(report: RunReport) -> Iterator[str]:
 def _about_absence_of_scores(report: RunReport) -> Iterator[str]:
     metrics, n = report.metrics, report.data.n_labelled
     if metrics.cv is None and metrics.cv_reason:
-        yield f"There is no cross-validated score. {metrics.cv_reason}"
+        yield f"There is no cross-validated score. {sentence(metrics.cv_reason)}"
     if not sections(report) and 0 < n < ENOUGH_LABELS:
         yield worth(n, report.data.class_counts)
 
 
 def _about_section(report: RunReport, key: str, section: Section) -> Iterator[str]:
-    name = title(report, key)
+    name = TITLES[key]
     if section.optimistic:
         yield (
             f"{name}: this score is optimistic. The best epoch was chosen on the very clips that are scored; do not"
-            " compare it with scores that were not selected like that. '--select last' gives an honest one."
+            " compare it with scores that were not selected like that. The option --select last gives an honest one."
         )
     if section.waf.low is not None and section.chance is not None and section.waf.low <= section.chance:
         yield (
@@ -65,8 +67,8 @@ def _about_section(report: RunReport, key: str, section: Section) -> Iterator[st
 def _about_units(report: RunReport, key: str, name: str, section: Section) -> Iterator[str]:
     if section.unit == "clip":
         yield (
-            f"{name}: {section.note or 'Single clips were resampled.'} Where one person speaks in several clips, the"
-            " interval is too narrow" + (" and the score may be too high." if key == "cv" else ".")
+            f"{name}: {_lower(section.note) or 'single clips were resampled.'} Where one person speaks in several"
+            " clips, the interval is too narrow" + (" and the score may be too high." if key == "cv" else ".")
         )
     elif section.n_units < FEW_UNITS:
         yield (
@@ -78,6 +80,10 @@ def _about_units(report: RunReport, key: str, name: str, section: Section) -> It
             f"{name}: clips of one {report.data.group or 'speaker'} are both in training and in the scored part, so"
             f" the score says little about a new {report.data.group or 'speaker'}."
         )
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _about_classes(name: str, section: Section) -> Iterator[str]:

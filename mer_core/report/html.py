@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from mer_core.report import charts, words
-from mer_core.report.model import RunReport, Section, Stream
+from mer_core.report.model import FoldFacts, RunReport, Section, Stream
 
 SHOWN_FAILURES = 50
 
@@ -83,7 +83,7 @@ def confusion_cells(section: Section) -> list[list[Cell]]:
 
 def _listed_findings(report: RunReport, scored: bool) -> list[str]:
     """The findings, without what the page already says in place of a score."""
-    said = () if scored else (_worth(report), report.metrics.cv_reason or " ")
+    said = () if scored else (_worth(report), words.sentence(report.metrics.cv_reason or ""))
     return [one for one in report.findings() if not any(part and part in one for part in said)]
 
 
@@ -116,15 +116,19 @@ def _folds(report: RunReport) -> str:
     folds = report.folds
     if folds is None or not folds.sizes:
         return "none"
+    if folds.kind == "val":
+        return f"none; trained on {folds.sizes[0][0]:,} clips, the val split's {folds.sizes[0][1]:,} scored"
     scored = sorted(size for _, size in folds.sizes)
     sizes = f"{scored[0]:,}" if scored[0] == scored[-1] else f"{scored[0]:,} to {scored[-1]:,}"
-    kept = f"a {report.data.group or 'speaker'} stays in one fold" if folds.group else folds_kind(folds.kind)
-    return f"{len(folds.sizes)}, {kept}; {sizes} clips scored in each"
+    return f"{len(folds.sizes)}, {_kept(folds, report.data.group or 'speaker')}; {sizes} clips scored in each"
 
 
-def folds_kind(kind: str) -> str:
-    """What a kind of folds means where no group is kept together."""
-    return "plain seeded shuffle" if kind == "shuffle" else "stratified by class"
+def _kept(folds: FoldFacts, group: str) -> str:
+    if folds.kind == "loo":
+        return f"one {group} left out in each"
+    if folds.group:
+        return f"stratified, the clips of a {group} stay together"
+    return "plain seeded shuffle" if folds.kind == "shuffle" else "stratified by class"
 
 
 def _training(report: RunReport) -> dict[str, str]:
@@ -155,7 +159,7 @@ def _provenance(report: RunReport) -> dict[str, str]:
     found = report.provenance
     rows = {
         "Command": found.command,
-        "Made": report.created,
+        "Made": words.moment(report.created),
         "Preset": found.preset,
         "Protocol": found.protocol,
         "Seed": ", ".join([f"run {report.seed}", *(f"{name} {seed}" for name, seed in found.seeds.items())]),

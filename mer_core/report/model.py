@@ -152,12 +152,14 @@ class Data(Part):
 
 
 class FoldFacts(Part):
-    """The split plan. ``kind`` is ``grouped`` or ``shuffle``; ``sizes`` are (train, scored) clips."""
+    """The split plan; ``sizes`` are the clips of each fold as (trained on, scored)."""
 
     kind: str
+    """``grouped``, ``shuffle``, ``loo``, ``val`` (the data's own val split) or ``none``."""
     group: bool = False
     """True if clips of one group stay together."""
     sizes: tuple[tuple[int, int], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Stream(Part):
@@ -182,14 +184,17 @@ class Stream(Part):
 
 
 class Curve(Part):
-    """Learning curve of one fold (None: the one model on all clips), a point per epoch."""
+    """Learning curve of one fold (None: the one model on all clips). Epochs count from 1."""
 
     fold: int | None = None
     loss: tuple[Number, ...] = ()
+    """Mean training loss of every epoch."""
     waf: tuple[Number, ...] = ()
     """WAF on the clips that selection looked at; empty if it looked at none."""
+    waf_epochs: tuple[int, ...] = ()
+    """The epochs that ``waf`` belongs to; empty if it was looked at after every epoch."""
     chosen: int | None = None
-    """The epoch that was kept, counted from 1."""
+    """The epoch that was kept."""
 
 
 class ModelFacts(Part):
@@ -207,6 +212,7 @@ class ModelFacts(Part):
     imputed: dict[str, int] = Field(default_factory=dict)
     """Non-finite cells replaced by the training median, by stream."""
     curves: tuple[Curve, ...] = ()
+    notes: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
     """Resolved options of trainer and fusion."""
 

@@ -6,7 +6,7 @@ Lengths are CSS pixels; scores are drawn on an axis from 0 to 1. All text is esc
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -14,9 +14,9 @@ from markupsafe import Markup, escape
 from mer_core.report.words import number
 
 ROW = 24
-LABEL = 150
-AXIS = 360
-RIGHT = 70
+LABEL = 104
+AXIS = 262
+RIGHT = 102
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def width_of(content: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in content)
 
 
-def cut(content: str, columns: int = 21) -> str:
+def cut(content: str, columns: int = 15) -> str:
     """``content`` in at most ``columns`` columns, with an ellipsis where it was cut."""
     if width_of(content) <= columns:
         return content
@@ -119,13 +119,13 @@ def _chance(chance: float | None, left: float, top: float, bottom: float, span: 
 
 def strip(value: float | None, low: float | None, high: float | None, chance: float | None) -> Markup:
     """One score on the axis: dot, interval, and a dashed line at chance."""
-    left, span, middle = 8.0, 244.0, 14.0
+    left, span, middle = 8.0, 220.0, 14.0
     parts = [line(left, middle, left + span, middle, "rail")]
     for step in range(0, 11, 5):
         x = left + span * step / 10
         parts += [line(x, middle - 4, x, middle + 4, "rail"), text(x, 32, f"{step / 10:g}", "axis", "middle")]
     parts += _chance(chance, left, 3, 25, span) + _whisker(value, low, high, left, span, middle)
-    return picture(260, 42, f"{number(value)}, interval {number(low)} to {number(high)}", *parts)
+    return picture(236, 42, f"{number(value)}, interval {number(low)} to {number(high)}", *parts)
 
 
 def _whisker(
@@ -143,17 +143,18 @@ def dot_plot(
     rows: Sequence[Dot], label: str, chance: float | None = None, heads: Sequence[tuple[str, str]] = ()
 ) -> Markup:
     """Rows of scores with their intervals. ``heads``: (name, CSS class) of each column of marks."""
-    gap, top = 64.0, 22.0 if heads else 6.0
-    left = len(heads) * gap + 8 if heads else float(LABEL)
+    gap, top = 48.0, 22.0 if heads else 6.0
+    left = len(heads) * gap + 12 if heads else float(LABEL)
+    right = 52.0 if heads else float(RIGHT)
     bottom = top + ROW * len(rows) + 4
-    parts = [text(gap * (i + 0.5), 8, cut(name, 9), "head", "middle") for i, (name, _) in enumerate(heads)]
+    parts = [text(gap * (i + 0.5), 8, cut(name, 8), "head", "middle") for i, (name, _) in enumerate(heads)]
     parts += _grid(left, top, bottom, AXIS) + _chance(chance, left, top, bottom, AXIS)
     for index, row in enumerate(rows):
         y = top + ROW * (index + 0.5) + 2
         parts += _marks(row, heads, gap, y) if heads else [_label(row.label, left - 10, y)]
         parts += _whisker(row.value, row.low, row.high, left, AXIS, y, row.strong or not heads)
-        parts.append(text(left + AXIS + 12, y, row.right, "t strong" if row.strong else "t"))
-    return picture(left + AXIS + RIGHT + 40, bottom + 24, label, *parts)
+        parts.append(text(left + AXIS + 16, y, row.right, "t strong" if row.strong else "t"))
+    return picture(left + AXIS + right, bottom + 24, label, *parts)
 
 
 def _label(content: str, x: float, y: float) -> Markup:
@@ -176,8 +177,8 @@ def bar_chart(rows: Sequence[Bar], label: str, scored: bool = True, color: str =
         y = top + ROW * (index + 0.5) + 2
         parts += [_label(row.label, LABEL - 10, y), _bar(row, y, color)]
         parts += [_tick(kind, value, y) for kind, value in row.ticks if value is not None]
-        parts.append(text(LABEL + AXIS + 12, y, row.text))
-    return picture(LABEL + AXIS + RIGHT + 40, bottom + (24 if scored else 0), label, *parts)
+        parts.append(text(LABEL + AXIS + 16, y, row.text))
+    return picture(LABEL + AXIS + RIGHT, bottom + (24 if scored else 0), label, *parts)
 
 
 def _bar(row: Bar, y: float, color: str) -> Markup:
@@ -193,14 +194,14 @@ def _tick(kind: str, value: float, y: float) -> Markup:
     return tag("path", d=f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z", class_="diamond")
 
 
-def line_chart(
-    lines: Sequence[Sequence[float | None]], label: str, axis: str, chosen: Iterable[int | None] = ()
-) -> Markup:
-    """One line per fold over the epochs (from 1); a dot marks each fold's chosen epoch."""
-    left, top, span, height = 46.0, 12.0, 400.0, 170.0
-    known = [value for points in lines for value in points if value is not None]
-    low, high = _extent(known)
-    longest = max((len(points) for points in lines), default=1)
+Points = Sequence[tuple[int, float]]
+
+
+def line_chart(lines: Sequence[Points], label: str, axis: str, chosen: Sequence[int | None] = ()) -> Markup:
+    """One line of (epoch, value) per fold, epochs from 1; a dot marks each fold's chosen epoch."""
+    left, top, span, height = 46.0, 22.0, 390.0, 160.0
+    low, high = _extent([value for points in lines for _, value in points])
+    longest = max((points[-1][0] for points in lines if points), default=1)
 
     def place(epoch: int, value: float) -> tuple[float, float]:
         across = (epoch - 1) / max(longest - 1, 1)
@@ -208,24 +209,18 @@ def line_chart(
 
     parts: list[Markup] = []
     for share in (0.0, 0.5, 1.0):
-        y = top + height * (1 - share)
-        parts += [
-            line(left, y, left + span, y, "grid"),
-            text(left - 6, y, _tidy(low + share * (high - low)), "axis", "end"),
-        ]
-    for points, best in zip(lines, [*chosen, *[None] * len(lines)], strict=False):
-        shown = [place(epoch, value) for epoch, value in _thinned(points)]
-        parts.append(tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in shown), class_="curve"))
-        value = points[best - 1] if best and best <= len(points) else None
-        if best and value is not None:
-            x, y = place(best, value)
-            parts.append(tag("circle", cx=x, cy=y, r=3.5, class_="dot"))
-    parts += [text(left, top + height + 14, "1", "axis", "middle")] if longest > 1 else []
-    parts += [
-        text(left + span, top + height + 14, f"{longest:,}", "axis", "middle"),
-        text(left + span / 2, top + height + 14, "epoch", "axis", "middle"),
-        text(left + 6, top + 4, axis, "head"),
-    ]
+        y, mark = top + height * (1 - share), _tidy(low + share * (high - low))
+        parts += [line(left, y, left + span, y, "grid"), text(left - 6, y, mark, "axis", "end")]
+    for points in lines:
+        shown = " ".join("{:.1f},{:.1f}".format(*place(*point)) for point in _thinned(points))
+        parts.append(tag("polyline", points=shown, class_="curve"))
+    for points, best in zip(lines, chosen, strict=False):
+        spots = [place(epoch, value) for epoch, value in points if epoch == best]
+        parts += [tag("circle", cx=x, cy=y, r=3.5, class_="dot") for x, y in spots]
+    below = top + height + 14
+    parts += [text(left, below, "1", "axis", "middle")] if longest > 1 else []
+    parts += [text(left + span, below, f"{longest:,}", "axis", "middle")]
+    parts += [text(left + span / 2, below, "epoch", "axis", "middle"), text(0, 6, axis, "head")]
     return picture(left + span + 24, top + height + 28, label, *parts)
 
 
@@ -238,8 +233,7 @@ def _tidy(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def _thinned(points: Sequence[float | None], most: int = 200) -> list[tuple[int, float]]:
-    """(epoch, value) of at most about ``most`` epochs, the last one always among them."""
+def _thinned(points: Points, most: int = 200) -> Points:
+    """At most about ``most`` of the points, the last one always among them."""
     step = max(1, len(points) // most)
-    kept = sorted({*range(0, len(points), step), len(points) - 1}) if points else []
-    return [(i + 1, value) for i in kept if (value := points[i]) is not None]
+    return [*points[:-1:step], *points[-1:]]

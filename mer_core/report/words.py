@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mer_core.report.model import RunReport, Score, Section
 
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 TITLES = {"cv": "Cross-validation", "val": "Validation split", "test": "Test split"}
 SELECTIONS = {
     "last": "the last epoch was kept; nothing was chosen on the scored clips",
@@ -23,6 +28,12 @@ def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
         return "–"
     text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
     return text.replace("-", "−") if float(text) else text.lstrip("+-")
+
+
+def sentence(text: str) -> str:
+    """``text`` with a capital at its start and a full stop at its end."""
+    text = text.strip()
+    return _capital(text) + ("" if not text or text[-1] in ".!?" else ".")
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
@@ -77,6 +88,16 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
+def moment(created: str) -> str:
+    """``2 January 2025, 03:04 UTC`` for an ISO 8601 time; other text stays as it is."""
+    try:
+        found = datetime.fromisoformat(created)
+    except ValueError:
+        return created
+    zone = f" {found.tzname()}" if found.tzinfo else ""
+    return f"{found.day} {MONTHS[found.month - 1]} {found.year}, {found:%H:%M}{zone}"
+
+
 def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     """Wilson's score interval (1927) of a share of ``right`` out of ``n``."""
     share, spread = right / n, z * z / n
@@ -124,7 +145,7 @@ def sections(report: RunReport) -> dict[str, Section]:
 def headline(report: RunReport) -> tuple[str, ...]:
     """One plain sentence per section, or why there is no score."""
     lines = [_sentence(title(report, key), section) for key, section in sections(report).items()]
-    return tuple(lines) or (f"No score. {report.metrics.cv_reason or ''}".strip(),)
+    return tuple(lines) or (f"No score. {sentence(report.metrics.cv_reason or '')}".strip(),)
 
 
 def _sentence(name: str, section: Section) -> str:
