@@ -29,6 +29,10 @@ ZERO_CROSSINGS = 32
 CENTRES = {"FC": 1.0, "LFE": 0.0, "FL": math.sqrt(0.5), "FR": math.sqrt(0.5)}
 """Weights of a downmix of more than two channels (ITU-R BS.775); 0.5 for those behind."""
 
+PLACES = frozenset({"FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR", "BC", "FLC", "FRC"})
+USUAL = ["FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"]
+"""Order of the channels of 5.1 and 7.1 sound whose file does not name them."""
+
 Loader = Callable[[int, "int | None"], "FloatArray"]
 """``load(first, last)``: mono samples at the file's own rate, ``last`` exclusive or None."""
 
@@ -158,6 +162,7 @@ def _placed(media: Media, native: int, first: int, last: int | None) -> Iterator
         jumps = due is None or (abs(stamped - due) > native // 50 and stamped < max(limit, due))
         position = stamped if jumps or due is None else due
         if last is not None and position >= last:
+            yield last, np.zeros(0, dtype=np.float32)  # sound goes on after the segment: what is missing is silence
             return
         chunk = resample(_mono(frame), frame.sample_rate, native)
         due = position + len(chunk)
@@ -185,7 +190,8 @@ def _scaled(values: Any) -> FloatArray:
 
 def _weights(names: list[str]) -> FloatArray:
     """How much each channel counts in the mono mix; they sum to 1."""
-    known = {"FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR", "BC", "FLC", "FRC"}
-    wide = len(names) > 2 and set(names) <= known
+    if set(names) == {"NONE"} and len(names) in (6, 8):
+        names = USUAL[: len(names)]
+    wide = len(names) > 2 and set(names) <= PLACES
     weights = np.array([CENTRES.get(name, 0.5) if wide else 1.0 for name in names], dtype=np.float32)
     return np.asarray(weights / weights.sum(), dtype=np.float32)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from mer_core.errors import MerError
-from mer_core.media.audio import read_plain, read_sound
+from mer_core.media.audio import read_audio, read_plain, read_sound
 from mer_core.media.container import Media
 from mer_core.media.video import VideoReader
 from mer_core.spec import AudioInput, DerivedInput, FramesInput, Input, TextInput
@@ -106,6 +106,8 @@ class ClipReader:
             return media
         if media.sound is None:
             return Missing("no audio track")
+        if self._sounds:  # a decoder that ran before may differ in its last bits (AAC noise): begin afresh
+            return read_audio(path, rate, self.clip.start, self.clip.end)
         return read_sound(media, rate, self.clip.start, self.clip.end)
 
     def _frames(

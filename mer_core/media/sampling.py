@@ -100,11 +100,6 @@ class TimePicker:
         """Every time was served."""
         return self._next == len(self._times)
 
-    @property
-    def left(self) -> int:
-        """How many frames are still wanted."""
-        return len(self._times) - self._next
-
     def wants(self, time: float) -> int:
         """How many of the times are due."""
         due = self._next
