@@ -107,7 +107,9 @@ def _facts(report: RunReport) -> dict[str, str]:
         "Unlabelled": f"{data.n_unlabelled:,}",
         "Test": f"{data.n_test:,}" if data.n_test else "no test split",
         "Media": words.duration(data.media_seconds),
-        f"{(data.group or 'speaker').capitalize()}s": f"{data.n_groups:,}" if data.n_groups else "not given",
+        "Speakers" if data.group in (None, "speaker") else f"Groups ({data.group})": (
+            f"{data.n_groups:,}" if data.n_groups else "not given"
+        ),
     }
     return {**facts, "Folds": _folds(report)}
 
