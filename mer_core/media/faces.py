@@ -268,8 +268,7 @@ def _track(chosen: list[tuple[int, float, Detection]], size: tuple[int, int], fr
 
 def _same_face(a: Box, b: Box) -> bool:
     """Whether two boxes in successive frames can be one face: near, and of similar size."""
-    ratio = a[2] / b[2]
-    return _distance(a, b) <= 0.7 and 0.6 <= ratio <= 1 / 0.6
+    return _distance(a, b) <= 0.7 and min(a[2], b[2]) >= 0.6 * max(a[2], b[2])
 
 
 def _distance(a: Box, b: Box) -> float:
