@@ -7,7 +7,7 @@ import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +16,7 @@ from mer_core.engine import ClipFailure
 from mer_core.report import build
 from mer_core.report.model import (
     Data,
-    FoldFacts,
     Metrics,
-    ModelFacts,
     Provenance,
     RunReport,
     Stream,
@@ -70,13 +68,18 @@ def build_report(
             _reasons(extraction),
         ),
         streams=_streams(config, extraction, space),
-        folds=_folds(training),
-        model=_model(config, training),
+        folds=build.fold_facts(training.plan) if training.plan.folds else None,
+        model=build.model_facts(
+            training.model.summary,
+            config.fusion.name,
+            config.trainer.name,
+            **{config.fusion.name: config.fusion.options},
+        ),
         unlabelled=_unlabelled(extraction, training),
         provenance=_provenance(config, extraction, training, space, command),
         timing={**log.timing, "total": log.seconds},
         files=dict(files),
-        warnings=(*extraction.warnings, *training.plan.notes, *training.model.summary.get("notes", ())),
+        warnings=extraction.warnings,
     )
 
 
@@ -93,7 +96,7 @@ def _metrics(training: Training, scores: Scores, extraction: Extraction) -> Metr
     has_test = any(clip.split == "test" for clip in extraction.table.clips)
     return Metrics(
         cv=None if fixed else held_out,
-        cv_reason=training.plan.reason if fixed or held_out is None else None,
+        cv_reason=build.cv_reason(training.plan),
         val=held_out if fixed else None,
         test=None if scores.test is None else build.section(scores.test, selection, False),
         test_reason=None
@@ -168,42 +171,6 @@ def _streams(config: RunConfig, extraction: Extraction, space: Workspace) -> tup
     return tuple(rows)
 
 
-def _folds(training: Training) -> FoldFacts | None:
-    plan = training.plan
-    if not plan.folds:
-        return None
-    sizes = tuple((len(fold.train), len(fold.val)) for fold in plan.folds)
-    return FoldFacts(kind=plan.kind, group=bool(plan.group), sizes=sizes)
-
-
-def _model(config: RunConfig, training: Training) -> ModelFacts:
-    summary = training.model.summary
-    curves = summary["curves"]
-    return ModelFacts(
-        fusion=config.fusion.name,
-        trainer=config.trainer.name,
-        selection=summary["selection"],
-        optimistic=summary["optimistic"],
-        parameters=summary["parameters"],
-        members=max(1, len(training.plan.folds)),
-        epochs=summary["epochs"],
-        steps=summary["steps"],
-        imputed={name: found["cells"] for name, found in summary["imputed"].items()},
-        curves=build.curves(
-            [curve["train_loss"] for curve in curves],
-            [_per_epoch(curve) for curve in curves],
-            [curve["chosen_epoch"] for curve in curves],
-        ),
-        options={config.trainer.name: config.trainer.options, config.fusion.name: config.fusion.options},
-    )
-
-
-def _per_epoch(curve: Mapping[str, Any]) -> list[float]:
-    """The WAF of every epoch that selection looked at, NaN for the others; empty if it looked at none."""
-    checked = dict(zip(curve.get("checked_epochs", ()), curve.get("selection_waf", ()), strict=True))
-    return [checked.get(epoch, float("nan")) for epoch in range(1, len(curve["train_loss"]) + 1)] if checked else []
-
-
 def _unlabelled(extraction: Extraction, training: Training) -> Unlabelled:
     clips, features = extraction.table.clips, extraction.features
     usable = any_present(features)
@@ -233,7 +200,7 @@ def _provenance(
         protocol=config.protocol,
         device=pick_device(config.device),
         threads=torch.get_num_threads(),
-        platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores",
+        platform=_platform(),
         versions={name: found for name in PACKAGES if (found := _version(name))},
         seeds={"run": config.seed},
         fingerprints={"config": digest(config, 16), "folds": digest(folds, 16), **extraction.fingerprints},
@@ -246,3 +213,7 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
+
+
+def _platform() -> str:
+    return f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores"

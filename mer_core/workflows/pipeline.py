@@ -116,6 +116,6 @@ def _check_versions(saved: Mapping[str, str], config: RunConfig, catalogue: Cata
         installed = _version(catalogue, choice.extractor)
         if saved[name] != installed:
             raise DataError(
-                f"the model was trained with {choice.extractor} version {saved[name]}; version {installed} is installed.",
+                f"the model was trained with {choice.extractor} version {saved[name]}; {installed} is installed.",
                 "Install the version it was trained with, or train again.",
             )
