@@ -8,13 +8,14 @@ of its streams, so that sound and pictures share it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 import av
 import av.error
+from av.stream import Disposition
 
 from mer_core.errors import MediaError
 from mer_core.media.sampling import TOLERANCE
@@ -24,6 +25,8 @@ Kind = Literal["sound", "picture"]
 
 class Media:
     """An open media file. A context manager; codecs run on one thread.
+
+    ``packets_read`` and ``packets_damaged`` count what the current walk has met.
 
     Args:
         path: a local file.
@@ -35,6 +38,7 @@ class Media:
     def __init__(self, path: Path) -> None:
         check_file(path)
         self.path = path
+        self.packets_read = self.packets_damaged = 0
         self._walks = 0
         self._open()
         if self.sound is None and self.picture is None:
@@ -110,6 +114,7 @@ class Media:
 
     def _begin(self) -> int:
         self._walks += 1
+        self.packets_read = self.packets_damaged = 0
         return self._walks
 
     def packets(self, kind: Kind, since: float = 0.0) -> Iterator[Any]:
@@ -153,9 +158,19 @@ class Media:
 
     def _raw(self, kind: Kind) -> Iterator[Any]:
         for packet in self._packets(kind):
-            yield from _decode(packet.decode)
+            yield from self._decode(packet.decode)
         codec = self.stream(kind).codec_context
-        yield from _decode(lambda: codec.decode(None))
+        yield from self._decode(lambda: codec.decode(None))
+
+    def _decode(self, step: Callable[[], list[Any]]) -> list[Any]:
+        """The frames that a step of the decoder gives; none, and counted, where it fails."""
+        try:
+            return list(step())
+        except EOFError:
+            return []
+        except av.error.FFmpegError:
+            self.packets_damaged += 1
+            return []
 
     def _packets(self, kind: Kind) -> Iterator[Any]:
         reading = self.container.demux(self.stream(kind))
@@ -165,14 +180,8 @@ class Media:
             except (StopIteration, av.error.FFmpegError):
                 return
             if packet.size:
+                self.packets_read += 1
                 yield packet
-
-
-def _decode(step: Any) -> list[Any]:
-    try:
-        return list(step())
-    except (av.error.FFmpegError, EOFError):
-        return []
 
 
 def _in_order(
@@ -225,7 +234,7 @@ def _one_thread(stream: Any | None) -> Any | None:
 
 
 def _is_cover(stream: Any) -> bool:
-    return "attached_pic" in str(stream.disposition)
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _origin(container: Any) -> float:

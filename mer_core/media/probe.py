@@ -95,47 +95,59 @@ def _sound_facts(stream: Any | None) -> dict[str, Any]:
 def decoded_share(path: Path) -> float:
     """The share, 0 to 1, of the declared duration that really decodes; the worst track counts.
 
-    Decodes the whole file on one thread. Where a track declares no duration of its own, the
-    file's is compared with the track that gets furthest; where the format declares none at all,
-    1 if anything decodes.
+    Decodes the whole file on one thread: where its last intact frame ends over where it should,
+    times the share of packets that are intact. Where a track declares no duration of its own, the
+    track that gets furthest is compared with the file's; where the format declares none at all, 1
+    if anything decodes.
 
     Raises:
         MediaError: the file cannot be opened.
     """
     with Media(path) as media:
-        seconds = {kind: _decoded_seconds(media, kind) for kind in _kinds(media)}
+        tracks = {kind: _decode_track(media, kind) for kind in _kinds(media)}
         if media.container.format.name in UNDECLARED:
-            return float(all(span > 0 for span, _ in seconds.values()))
-        return min(1.0, *_shares(media, seconds), *_file_share(media, seconds))
+            return min(track.intact for track in tracks.values())
+        furthest = max(track.end for track in tracks.values())
+        shares = [_track_share(media, kind, track, furthest) for kind, track in tracks.items()]
+    return max(0.0, min(1.0, _riff_share(path), *shares))
 
 
-def _shares(media: Media, seconds: dict[Kind, tuple[float, float]]) -> list[float]:
-    """Per track with a duration of its own: decoded over declared."""
-    found = []
-    for kind, (total, _) in seconds.items():
-        stream = media.stream(kind)
-        if stream.duration:
-            found.append(total / float(stream.duration * stream.time_base))
-        elif total == 0:
-            found.append(0.0)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """What decoding a track found: first and last time of an intact frame, share of intact packets."""
+
+    begin: float
+    end: float
+    intact: float
 
 
-def _file_share(media: Media, seconds: dict[Kind, tuple[float, float]]) -> list[float]:
-    """For a file whose tracks declare nothing: where the last frame ends over what it declares."""
-    undeclared = [end for kind, (_, end) in seconds.items() if not media.stream(kind).duration]
-    if not undeclared or not media.container.duration:
-        return []
-    return [max(end for _, end in seconds.values()) / (media.container.duration / 1e6)]
-
-
-def _decoded_seconds(media: Media, kind: Kind) -> tuple[float, float]:
-    """(seconds of intact frames, time at which the last one ends)."""
-    total = end = 0.0
+def _decode_track(media: Media, kind: Kind) -> _Track:
+    begin, end, corrupt = None, 0.0, 0
     rate = getattr(media.stream(kind), "average_rate", None)
-    step = float(1 / rate) if rate else 0.0
     for time, frame in media.frames(kind):
-        if not frame.is_corrupt:
-            span = presented(frame) or step
-            total, end = total + span, time + span
-    return total, end
+        if frame.is_corrupt:
+            corrupt += 1
+            continue
+        begin = time if begin is None else begin
+        end = time + (presented(frame) or float(1 / rate if rate else 0))
+    if begin is None:
+        return _Track(0.0, 0.0, 0.0)
+    return _Track(begin, end, 1 - min(1.0, (corrupt + media.packets_damaged) / max(1, media.packets_read)))
+
+
+def _track_share(media: Media, kind: Kind, track: _Track, furthest: float) -> float:
+    stream = media.stream(kind)
+    if stream.duration:
+        declared = float(stream.duration * stream.time_base)
+        begin = track.begin if "mp4" in media.container.format.name else 0.0
+        return track.intact * (track.end - begin) / declared
+    declared = float(media.container.duration or 0) / 1e6
+    return track.intact * (furthest / declared if declared else 1.0)
+
+
+def _riff_share(path: Path) -> float:
+    """For WAV and AVI, the file's size over the one in its first bytes (libraries believe the former)."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    declared = int.from_bytes(head[4:8], "little") if head[:4] == b"RIFF" else 0
+    return path.stat().st_size / (declared + 8) if 0 < declared < 0xFFFFFFFF else 1.0
