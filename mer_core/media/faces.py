@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EYES_IN_BOX = np.array([(-0.185, -0.11), (0.175, -0.11)])
 """Where eye centres usually are in a frontal detection: offset from its centre over its width."""
 
-EYE_DISTANCE = (0.335, 0.4)
+EYE_DISTANCE = (0.31, 0.4)
 """Between which shares of a detection's width the eyes of a frontal face are apart."""
 
 MAX_LINK_GAP = 1.0
