@@ -48,6 +48,6 @@ def sheet(
             options=option or (),
         )
         table = load_data(config.data, space)
-        deriver = build_deriver("faces", config, space.catalogue)
-        written = face_sheet(table.clips[:clips], deriver, out, per_clip=per_clip, progress=progress)
+        deriver, inputs = build_deriver("faces", config, space.catalogue)
+        written = face_sheet(table.clips[:clips], deriver, out, per_clip=per_clip, inputs=inputs, progress=progress)
     stdout_console().print(f"Wrote {written}")

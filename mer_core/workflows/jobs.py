@@ -39,11 +39,10 @@ def build_jobs(config: RunConfig, catalogue: Catalogue) -> tuple[list[ExtractorJ
     return jobs, derivers
 
 
-def build_deriver(artefact: str, config: RunConfig, catalogue: Catalogue) -> Deriver:
-    """The run's deriver of ``artefact``, ready to work on the CPU."""
+def build_deriver(artefact: str, config: RunConfig, catalogue: Catalogue) -> tuple[Deriver, dict[str, Input]]:
+    """The run's deriver of ``artefact``, ready to work on the CPU, and the inputs it declares."""
     job = _deriver_job(artefact, config.derivers, catalogue)
-    deriver: Deriver = job.deriver_class(job.options, "cpu")
-    return deriver
+    return job.deriver_class(job.options, "cpu"), declared_inputs(job.spec, job.options)
 
 
 def artefacts(inputs: Mapping[str, Input]) -> set[str]:
