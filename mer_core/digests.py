@@ -171,9 +171,9 @@ def _cut(path: Path | None, clip: Clip, hasher: ContentHasher) -> list[Any] | No
 
 
 def derived_digest(answer: Derived | Missing) -> str:
-    """Digest of an artefact's content, or of its absence (whatever the reason)."""
+    """Digest of an artefact's content, or of its absence and the reason."""
     if isinstance(answer, Missing):
-        return "absent"
+        return digest({"absent": answer.reason}, 32)
     seal = hashlib.blake2b(digest_size=16)
     for name in sorted(answer.arrays):
         array = answer.arrays[name]

@@ -78,7 +78,7 @@ class RowInfo:
 def make_row(digest: str, answer: Features | Missing | Derived, keep_frames: bool = False) -> Row:
     """Reduce an answer to what is stored of it."""
     if isinstance(answer, Missing):
-        return Row(digest, "missing", facts={"reason": answer.reason})
+        return Row(digest, "missing", facts={"reason": answer.reason, "content": derived_digest(answer)})
     if isinstance(answer, Derived):
         facts = {"info": dict(answer.info), "content": derived_digest(answer)}
         return Row(digest, "derived", arrays=answer.arrays, facts=facts)

@@ -57,9 +57,14 @@ class TextInput:
 
 @dataclass(frozen=True, slots=True)
 class DerivedInput:
-    """What the deriver producing ``name`` made. Arrives as :class:`mer_core.types.Derived`."""
+    """What the deriver producing ``name`` made. Arrives as :class:`mer_core.types.Derived`.
+
+    Where it is missing for a clip, so are the features; with ``optional`` the plugin is called all
+    the same and finds :class:`mer_core.types.Missing` in ``sample.inputs``.
+    """
 
     name: str
+    optional: bool = False
 
 
 Input = AudioInput | FramesInput | TextInput | DerivedInput

@@ -90,9 +90,9 @@ class Table:
         return str(place.row.facts["reason"]) if place and place.kind == "missing" else None
 
     def content(self, digest: str) -> str | None:
-        """Content digest of a derived artefact (``absent`` where it is missing); None if not known."""
+        """Content digest of a derived artefact, or of its absence; None if not known."""
         place = self._rows.get(digest)
-        return None if place is None else str(place.row.facts.get("content", "absent"))
+        return None if place is None else str(place.row.facts["content"])
 
     def kinds(self) -> dict[Kind, int]:
         """How many answers there are of each kind."""

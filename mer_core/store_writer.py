@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -68,6 +69,8 @@ class TableWriter:
         row = make_row(digest, answer, self._keep_frames)
         while True:
             self._raise()
+            if self._closed:
+                raise StoreError(f"the writer of {self._folder} is closed.", "Open another one.")
             try:
                 return self._queue.put(row, timeout=0.5)
             except queue.Full:
@@ -81,7 +84,8 @@ class TableWriter:
         """
         if not self._closed:
             self._closed = True
-            self._queue.put(None)
+            with contextlib.suppress(queue.Full):
+                self._queue.put(None, timeout=timeout)
         self._thread.join(timeout)
         self._raise()
 
