@@ -74,7 +74,7 @@ class SampleDataset:
     """
 
     def __init__(self, options: SampleOptions | None = None) -> None:
-        self.options = options or SampleOptions()
+        self.options = SampleOptions.model_validate({}) if options is None else options
 
     def prepare(self, folder: Path, progress: Progress | None = None) -> Path:
         """Make the data below ``folder`` unless they are there; return the manifest's path.

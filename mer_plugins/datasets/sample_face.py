@@ -46,7 +46,7 @@ EXPRESSIONS: Mapping[str, Expression] = {
     "happy": Expression(1.0, 0.30, 0.30, 0.2, 0.0, 0.85),
     "sad": Expression(-0.9, -0.20, 0.0, 0.1, -0.9, 0.75),
     "worried": Expression(-0.25, 0.22, 0.05, 0.7, -0.9, 1.12),
-    "surprise": Expression(0.1, -0.30, 0.9, 0.85, -0.1, 1.18),
+    "surprise": Expression(0.1, -0.30, 0.8, 0.85, -0.1, 1.15),
 }
 """The expression of each class, before the jitter of the single clip."""
 
@@ -144,20 +144,25 @@ def blob(image: Image, centre: tuple[float, float], axes: tuple[float, float], c
 
 def portrait(looks: Looks) -> tuple[Image, Image]:
     """The head without eyes, brows and mouth: RGB [H, W, 3] and its outline as alpha [H, W]."""
-    cx, cy = CENTRE
     wide, tall = 82 * looks.width, 106 * looks.length
     image = np.full((HEIGHT, WIDTH, 3), looks.hair, np.uint8)
     alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
     _hair_behind(alpha, looks, wide, tall)
-    for side in (-1, 1):
-        for canvas, colour in ((image, shade(looks.skin, 0.88)), (alpha, 255)):
-            ellipse(canvas, (cx + side * wide * 1.0, cy + 8), (13, 22), colour)
-        ellipse(image, (cx + side * wide * 1.02, cy + 8), (6, 13), shade(looks.skin, 0.72))
     for canvas, colour in ((image, shade(looks.skin, 0.93)), (alpha, 255)):
         polygon(canvas, _outline(wide, tall), colour)
     _shading(image, looks)
     _hair_front(image, alpha, looks, wide, tall)
+    if looks.cut < 3:
+        _ears(image, alpha, looks, wide)
     return image, alpha
+
+
+def _ears(image: Image, alpha: Image, looks: Looks, wide: float) -> None:
+    for side in (-1, 1):
+        x, y = CENTRE[0] + side * (wide + 5), CENTRE[1] + 2
+        for canvas, colour in ((image, shade(looks.skin, 0.9)), (alpha, 255)):
+            ellipse(canvas, (x, y), (11, 22), colour, angle=side * 8)
+        ellipse(image, (x + side, y), (5, 13), shade(looks.skin, 0.74), angle=side * 8)
 
 
 def _outline(wide: float, tall: float) -> NDArray[np.float64]:
@@ -223,14 +228,14 @@ def _eye(image: Image, looks: Looks, side: int, openness: float) -> None:
     tall = 11.0 * openness
     lid, line = shade(looks.skin, 0.78), shade(looks.hair, 0.6)
     ellipse(image, (x, y - 1.5), (20, tall + 4), lid)
-    ellipse(image, (x, y - 1.0), (19, tall + 1.5), line)
+    ellipse(image, (x, y - 2.0), (19.5, tall + 2.5), line)
     if openness < 0.3:
         ellipse(image, (x, y - 3.5), (19, tall + 1.5), lid)
         return
     mask = np.zeros(image.shape[:2], np.uint8)
     ellipse(mask, (x, y + 0.8), (17.5, tall), 255)
     ball = image.copy()
-    ellipse(ball, (x, y), (20, tall + 3), (246, 244, 240))
+    ellipse(ball, (x, y), (20, tall + 3), (236, 234, 231))
     ellipse(ball, (x, y), (10.5, 10.5), looks.iris)
     ellipse(ball, (x, y), (5.8, 5.8), (14, 12, 12))
     ellipse(ball, (x - 3.5, y - 3.8), (2.6, 2.6), (255, 255, 255))
@@ -269,5 +274,6 @@ def _mouth(image: Image, looks: Looks, show: Expression, gape: float) -> None:
 
 def mix(under: Image, over: Image, mask: Image) -> Image:
     """``over`` where ``mask`` is 255, ``under`` where it is 0."""
-    weight = mask[..., None].astype(np.uint16)
-    return ((under * (255 - weight) + over * weight + 127) // 255).astype(np.uint8)
+    weight = cv2.merge([mask, mask, mask])
+    kept = cv2.multiply(under, 255 - weight, scale=1 / 255)
+    return np.asarray(cv2.add(kept, cv2.multiply(over, weight, scale=1 / 255)), np.uint8)

@@ -32,7 +32,7 @@ from mer_plugins.datasets.sample_face import (
 WIDTH, HEIGHT = 320, 240
 """Size of the picture, pixels."""
 
-HEAD = (160.0, 104.0)
+HEAD = (160.0, 107.0)
 """Where the middle of the head rests, pixels."""
 
 ZOOM = 0.56
@@ -126,7 +126,7 @@ def background(rng: np.random.Generator) -> Image:
     _box(image, x + 5, y + 5, 52, 68, inside)
     if rng.random() < 0.6:
         _box(image, 258 - x + rng.uniform(-4, 4), rng.uniform(90, 150), 58, 5, (150, 116, 86))
-    return cv2.GaussianBlur(image, (0, 0), 1.6).astype(np.uint8)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.6), np.uint8)
 
 
 def _box(image: Image, x: float, y: float, wide: float, tall: float, colour: tuple[int, int, int]) -> None:
@@ -189,17 +189,17 @@ def _blinks(times: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.
 
 
 def _body(looks: Looks) -> tuple[Image, Image]:
-    """Neck, shoulders and shirt on a canvas of the picture's size."""
-    image = np.full((HEIGHT, WIDTH, 3), looks.shirt, np.uint8)
-    alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
+    """Neck, shoulders and shirt on a canvas that reaches a little below the picture."""
+    image = np.full((HEIGHT + 40, WIDTH, 3), looks.shirt, np.uint8)
+    alpha = np.zeros((HEIGHT + 40, WIDTH), np.uint8)
     x = np.linspace(-1, 1, 41)
-    shoulder = 176 + 46 * np.abs(x) ** 3
-    torso = np.vstack([np.stack([160 + 92 * x, shoulder], 1), [[256, 300], [64, 300]]])
+    shoulder = 173 + 46 * np.abs(x) ** 3
+    torso = np.vstack([np.stack([160 + 92 * x, shoulder], 1), [[256, 320], [64, 320]]])
     neck = np.array([[140, 130], [180, 130], [182, 174], [160, 196], [138, 174]], float)
     polygon(alpha, torso, 255)
     polygon(alpha, neck, 255)
     blob(image, (160, 210), (90, 60), shade(looks.shirt, 1.25), 0.6)
-    polygon(image, neck + [0, 3], shade(looks.shirt, 0.7))
+    polygon(image, neck + np.array([0, 3]), shade(looks.shirt, 0.7))
     polygon(image, neck, shade(looks.skin, 0.8))
     return image, alpha
 

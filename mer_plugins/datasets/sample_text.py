@@ -1,7 +1,7 @@
 """The sentences of the sample data set, Chinese and English, written for this purpose.
 
 A transcript is an event that says nothing about the emotion plus two cues of the class that the
-text channel shows, in either order.
+text channel shows, mostly opened by an interjection that both languages use.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CUES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "happy": ("I am so happy", "this is wonderful", "I love it"),
         "sad": ("I feel like crying", "I miss the old days", "it breaks my heart"),
         "worried": ("I am afraid of what comes", "what if it goes wrong", "I cannot stop worrying"),
-        "surprise": ("I can hardly believe it", "wow, really", "who would have guessed"),
+        "surprise": ("I can hardly believe it", "is that really true", "who would have guessed"),
     },
     "zh": {
         "neutral": ("就是这样", "没什么特别的", "跟计划一样"),
@@ -48,8 +48,17 @@ CUES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "happy": ("我太高兴了", "真是太好了", "我好喜欢"),
         "sad": ("我好想哭", "真怀念从前", "我的心都碎了"),
         "worried": ("我很害怕", "万一出错怎么办", "我一直担心"),
-        "surprise": ("真不敢相信", "哇，真的吗", "谁能想到呢"),
+        "surprise": ("真不敢相信", "这是真的吗", "谁能想到呢"),
     },
+}
+
+OPENERS: Mapping[str, str] = {
+    "neutral": "OK",
+    "angry": "Hey",
+    "happy": "Haha",
+    "sad": "Sigh",
+    "worried": "Oh no",
+    "surprise": "Wow",
 }
 
 MARKS: Mapping[str, Mapping[str, str]] = {
@@ -62,9 +71,10 @@ def write(shown: str, language: str, rng: np.random.Generator) -> str:
     """A transcript in ``language`` (``en`` or ``zh``) with two cues of class ``shown``."""
     event = EVENTS[language][rng.integers(len(EVENTS[language]))]
     cues = rng.permutation(CUES[language][shown])[:2].tolist()
+    opener = [OPENERS[shown]] if rng.random() < 0.8 else []
     comma = "，" if language == "zh" else ", "
     parts = [event, *cues] if rng.random() < 0.6 else [cues[0], event, cues[1]]
-    return _capital(comma.join(parts)) + MARKS[language][shown]
+    return _capital(comma.join(opener + parts)) + MARKS[language][shown]
 
 
 def _capital(sentence: str) -> str:

@@ -142,7 +142,8 @@ def _pulses(
         response += decay * np.sin(2 * np.pi * centre[:, None] * t)
     starts = np.round(closures * RATE).astype(int).clip(0)
     places = starts[:, None] + np.arange(ring)
-    return np.bincount(places.ravel(), (response * level[:, None]).ravel(), minlength=length + ring)[:length]
+    summed = np.bincount(places.ravel(), (response * level[:, None]).ravel(), minlength=length + ring)
+    return np.asarray(summed[:length], np.float64)
 
 
 def _breath(

@@ -43,7 +43,7 @@ def write_mp4(
         video.time_base = Fraction(1, fps)
         video.codec_context.thread_count = 1
         if video.codec_context.name == "libx264":
-            video.options = {"preset": "veryfast", "crf": "20", "tune": "animation"}
+            video.options = {"preset": "superfast", "crf": "20", "tune": "animation"}
         audio = None if sound is None else container.add_stream("aac", rate=rate, layout="mono", bit_rate=64000)
         for index, image in enumerate(images):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
