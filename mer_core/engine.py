@@ -118,6 +118,7 @@ def _recover(
             settings=settings,
             state_dir=state_dir,
             journal=child_path(journal),
+            crashes={} if settings.retry else crashes,
             deaths={},
             alone=CHILD_DEATHS,
         )

@@ -202,7 +202,7 @@ def _take(journal: Journal, path: Path, clips: Mapping[str, Clip]) -> list[Begun
             path.unlink(missing_ok=True)
             path.with_suffix(".done").unlink(missing_ok=True)
         for entry in mine:
-            os.write(handle, json.dumps({"n": entry.number, "end": True}).encode() + b"\n")
+            os.write(handle, b"\n" + json.dumps({"n": entry.number, "end": True}).encode() + b"\n")
         return taken
     finally:
         os.close(handle)
@@ -223,11 +223,12 @@ def _owner_lives(path: Path) -> bool:
         return not free
 
 
-def record_crash(state_dir: Path, begun: Begun) -> None:
-    """Remember what a clip was convicted of."""
-    for job, key in begun.works.items():
-        line = json.dumps(asdict(Crash(job, key, begun.id, begun.stage)), ensure_ascii=False)
-        append_line(state_dir / CRASHES, line.encode() + b"\n")
+def record_crash(state_dir: Path, begun: Begun) -> dict[tuple[str, str], Crash]:
+    """Remember what a clip was convicted of; returns it as :func:`read_crashes` does."""
+    found = {(job, key): Crash(job, key, begun.id, begun.stage) for job, key in begun.works.items()}
+    for crash in found.values():
+        append_line(state_dir / CRASHES, json.dumps(asdict(crash), ensure_ascii=False).encode() + b"\n")
+    return found
 
 
 def read_crashes(state_dir: Path) -> dict[tuple[str, str], Crash]:

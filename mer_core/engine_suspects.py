@@ -45,7 +45,8 @@ class Order:
     settings: EngineSettings
     state_dir: Path
     journal: Path
-    deaths: dict[str, int]
+    crashes: Mapping[tuple[str, str], Crash]
+    deaths: Mapping[str, int]
     alone: int
 
 
@@ -53,35 +54,32 @@ class Suspects:
     """Works off the suspects of a run before anything else is done.
 
     Args:
-        order: a child's order without clips.
+        order: a child's order without clips; its ``crashes`` are skipped from the start.
         journal: of this process; holds the suspects until they are cleared or convicted.
     """
 
     def __init__(self, order: Order, journal: Journal, progress: Progress) -> None:
         self._order, self._journal, self._progress = order, journal, progress
+        self._crashes = dict(order.crashes)
         self._total = 0
 
     def clear(self, suspects: Sequence[Begun], clips: dict[str, Clip]) -> None:
-        """Try every suspect, by identity in ``clips``; record those that kill the child."""
+        """Try every suspect, by identity in ``clips``, until all that does not kill has been done."""
         left = {begun.clip: begun for begun in suspects}
         self._total = len(left)
         for begun in suspects:
             if begun.convicted:
-                self._convict(begun, left)
+                self._convict(begun)
         while left:
-            before = len(left)
+            before = len(left), len(self._crashes)
             self._child(left, clips)
-            if len(left) == before:
+            if before == (len(left), len(self._crashes)):
                 return self._here(left, clips)
         return None
 
     def _child(self, left: dict[str, Begun], clips: dict[str, Clip]) -> None:
         """One child, until it ends or dies; takes what it has settled out of ``left``."""
-        order = replace(
-            self._order,
-            clips=tuple(clips[name] for name in left),
-            deaths={name: begun.deaths for name, begun in left.items()},
-        )
+        order = self._ordered(left, clips)
         path = order.journal
         process = _start(order)
         try:
@@ -99,22 +97,21 @@ class Suspects:
         for clip in order.clips[: _finished(path)]:
             self._journal.end(left.pop(clip_identity(clip)).number)
         for begun in read_journal(path) if code and path.exists() else []:
-            if begun.clip in left and begun.works:
-                self._convict(replace(begun, number=left[begun.clip].number), left)
+            self._convict(begun)
 
-    def _convict(self, begun: Begun, left: dict[str, Begun]) -> None:
-        record_crash(self._order.state_dir, begun)
-        self._journal.end(left.pop(begun.clip).number)
+    def _convict(self, begun: Begun) -> None:
+        self._crashes.update(record_crash(self._order.state_dir, begun))
+
+    def _ordered(self, left: dict[str, Begun], clips: dict[str, Clip]) -> Order:
+        deaths = {name: begun.deaths for name, begun in left.items()}
+        return replace(
+            self._order, clips=tuple(clips[name] for name in left), crashes=dict(self._crashes), deaths=deaths
+        )
 
     def _here(self, left: dict[str, Begun], clips: dict[str, Clip]) -> None:
         """No child can be had (the plugin lives in a notebook, say): one at a time in this process."""
-        order = replace(
-            self._order,
-            journal=self._order.journal.with_suffix(".own.jsonl"),
-            clips=tuple(clips[name] for name in left),
-            deaths={name: begun.deaths for name, begun in left.items()},
-            alone=OWN_DEATHS,
-        )
+        own = self._order.journal.with_suffix(".own.jsonl")
+        order = replace(self._ordered(left, clips), journal=own, alone=OWN_DEATHS)
         work_alone(order, lambda: None)
         for begun in left.values():
             self._journal.end(begun.number)
@@ -161,7 +158,7 @@ def work_alone(order: Order, finished: Callable[[], None]) -> None:
     lookup = Lookup(order.jobs, order.derivers, tables, hasher)
     part = Pass(order.jobs, frozenset(job.name for job in jobs), order.alone)
     journal = Journal(order.state_dir, order.journal)
-    worker = ClipWorker(part, lookup, journal, _AnyDevice(order.settings.device), deaths=order.deaths)
+    worker = ClipWorker(part, lookup, journal, _AnyDevice(order.settings.device), order.crashes, deaths=order.deaths)
     try:
         for item in enumerate(order.clips):
             worker(item)
