@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from media_maker import index_of, numbered, quadrants, tone, write_media
@@ -124,7 +125,7 @@ def test_variable_frame_rate(tmp_path: Path) -> None:
     ],
 )
 def test_rotation(tmp_path: Path, turn: dict[str, Any], same_as: Any) -> None:
-    if not hasattr(__import__("av").VideoStream, "set_display_rotation"):
+    if not hasattr(av.VideoStream, "set_display_rotation"):
         pytest.skip("this PyAV writes no display matrix")
     path = write_media(tmp_path / "a.mp4", [quadrants()] * 3, rotation=turn)
     stored = read(write_media(tmp_path / "plain.mp4", [quadrants()] * 3)).images[0]
@@ -166,6 +167,23 @@ def test_tiny_pictures(tmp_path: Path, side: int) -> None:
 def test_pixel_formats(tmp_path: Path, pixels: str) -> None:
     path = write_media(tmp_path / "a.mkv", [numbered(20, 33, 17)], codec="ffv1", pixels=pixels)
     assert np.abs(read(path).images.astype(int) - numbered(20, 33, 17)).max() <= 2
+
+
+@pytest.mark.parametrize("space", [1, 3, 5, 9, 14])
+def test_colour_spaces(space: int) -> None:
+    frame = av.VideoFrame.from_ndarray(quadrants(), format="rgb24").reformat(format="yuv444p")
+    frame.colorspace = space
+    image = Upright(frame).image(frame)
+    assert np.abs(image.astype(int) - quadrants()).max() <= 90
+
+
+def test_a_format_without_times_or_seeking(tmp_path: Path) -> None:
+    path = write_media(tmp_path / "a.h264", [numbered(i) for i in range(60)], fps=25)
+    frames = read(path)
+    assert indices(frames) == list(range(60))
+    assert (np.diff(frames.times) > 0).all()
+    assert len(read(path, count=8)) == 8
+    assert indices(read(path, 1.0, 1.2))[0] in (24, 25, 26)
 
 
 def test_one_pass_serves_all_requests(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from mer_core.types import Audio
 if TYPE_CHECKING:
     from mer_core.types import FloatArray
 
-PLAIN = frozenset({".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".mp3"})
+PLAIN = frozenset({".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"})
 PREROLL = 0.25
 """Seconds decoded ahead of a segment: lossy codecs need what came before (Opus 80 ms)."""
 ZERO_CROSSINGS = 32
@@ -86,7 +86,8 @@ def _read_samples(file: Any, first: int, last: int | None) -> FloatArray:
     file.seek(first)
     wanted = -1 if last is None else last - first
     blocks = file.blocks(blocksize=1 << 18, frames=wanted, dtype="float32", always_2d=True)
-    found = [block.mean(axis=1, dtype=np.float32) for block in blocks]
+    with np.errstate(all="ignore"):
+        found = [block.mean(axis=1, dtype=np.float32) for block in blocks]
     return np.concatenate(found) if found else np.zeros(0, dtype=np.float32)
 
 
@@ -177,7 +178,8 @@ def _mono(frame: Any) -> FloatArray:
     if not frame.format.is_planar:
         values = values.reshape(-1, channels).T
     weights = _weights([channel.name for channel in frame.layout.channels])
-    return np.asarray(weights @ _scaled(values), dtype=np.float32)
+    with np.errstate(all="ignore"):
+        return np.asarray(weights @ _scaled(values), dtype=np.float32)
 
 
 def _scaled(values: Any) -> FloatArray:

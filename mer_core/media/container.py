@@ -9,6 +9,7 @@ of its streams, so that sound and pictures share it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -19,6 +20,9 @@ from av.stream import Disposition
 
 from mer_core.errors import MediaError
 from mer_core.media.sampling import TOLERANCE
+
+GUESSED_TIMES = frozenset({"mp3", "aac", "ac3", "eac3"})
+"""Formats that are only seekable by guessing from the bit rate; decoded from the start instead."""
 
 Kind = Literal["sound", "picture"]
 
@@ -40,6 +44,7 @@ class Media:
         self.path = path
         self.packets_read = self.packets_damaged = 0
         self._walks = 0
+        self._stale: list[Any] = []
         self._open()
         if self.sound is None and self.picture is None:
             self.close()
@@ -66,23 +71,27 @@ class Media:
 
     def close(self) -> None:
         """Close the file; harmless if it is closed already."""
-        self.container.close()
+        self._walks += 1
+        for container in [*self._stale, self.container]:
+            container.close()
 
     def stream(self, kind: Kind) -> Any:
         """The ``av`` stream of that kind.
 
         Raises:
-            MediaError: there is none.
+            MediaError: there is none, or no decoder for it.
         """
         found = self.sound if kind == "sound" else self.picture
         if found is None:
             raise MediaError(f"{self.path} has no {kind} track.", "Leave the cell empty or name another file.")
+        if found.codec_context is None:
+            raise MediaError(f"the {kind} of {self.path} has an unknown coding.", "Convert it to H.264 and AAC in mp4.")
         return found
 
     def duration(self, kind: Kind) -> float | None:
         """Seconds that the track (or else the file) claims to last; None where it claims nothing."""
         stream = self.sound if kind == "sound" else self.picture
-        if stream is not None and stream.duration:
+        if stream is not None and stream.duration and stream.time_base:
             return float(stream.duration * stream.time_base)
         return float(self.container.duration / av.time_base) if self.container.duration else None
 
@@ -103,7 +112,7 @@ class Media:
                 raise MediaError(f"{self.path}: a second pass over it began.", "Finish one iteration before the next.")
 
     def _walk(self, kind: Kind, since: float, preroll: float) -> Iterator[tuple[float, Any]]:
-        if since - preroll > 0 and self._seek(kind, since - preroll):
+        if since - preroll > 0 and self._indexed and self._seek(kind, since - preroll):
             frames = self._decoded(kind)
             first = next(frames, None)
             if first is not None and first[0] is not None and first[0] <= since + TOLERANCE:
@@ -111,6 +120,10 @@ class Media:
                 return
         self.rewind(kind)
         yield from _in_order([], self._decoded(kind), self._step(kind))
+
+    @property
+    def _indexed(self) -> bool:
+        return self.container.format.name not in GUESSED_TIMES
 
     def _begin(self) -> int:
         self._walks += 1
@@ -124,7 +137,11 @@ class Media:
             self.rewind(kind)
         yield from self._packets(kind)
 
-    def time(self, stamp: int, base: Any) -> float:
+    def base(self, kind: Kind) -> Fraction:
+        """The unit of a track's time stamps, in seconds."""
+        return self.stream(kind).time_base or Fraction(1, av.time_base)
+
+    def time(self, stamp: int, base: Fraction) -> float:
         """A time stamp in units of ``base`` as seconds on the file's clock."""
         return float(stamp * base) - self.origin
 
@@ -132,11 +149,11 @@ class Media:
         """Go back to the first packet of a track; opens the file again where it allows no seeking."""
         start = self.stream(kind).start_time or 0
         if not (self._seek_to(kind, min(start, 0)) or self._seek_to(kind, start)):
-            self.close()
+            self._stale.append(self.container)  # closing it would pull its streams from under their users
             self._open()
 
     def _seek(self, kind: Kind, time: float) -> bool:
-        return self._seek_to(kind, int((time + self.origin) / self.stream(kind).time_base))
+        return self._seek_to(kind, int((time + self.origin) / self.base(kind)))
 
     def _seek_to(self, kind: Kind, offset: int) -> bool:
         try:
@@ -151,7 +168,7 @@ class Media:
         return float(1 / rate)
 
     def _decoded(self, kind: Kind) -> Iterator[tuple[float | None, Any]]:
-        base = self.stream(kind).time_base
+        base = self.base(kind)
         for frame in self._raw(kind):
             stamp = frame.pts if frame.pts is not None else frame.dts
             yield (None if stamp is None else self.time(stamp, frame.time_base or base)), frame
@@ -177,6 +194,9 @@ class Media:
         while True:
             try:
                 packet = next(reading)
+            except IndexError:  # PyAV met a track that the header did not name
+                reading = self.container.demux(self.stream(kind))
+                continue
             except (StopIteration, av.error.FFmpegError):
                 return
             if packet.size:
@@ -227,7 +247,7 @@ def unreadable(path: Path, error: Exception) -> MediaError:
 
 
 def _one_thread(stream: Any | None) -> Any | None:
-    if stream is not None:
+    if stream is not None and stream.codec_context is not None:
         stream.codec_context.thread_type = "NONE"
         stream.codec_context.thread_count = 1
     return stream

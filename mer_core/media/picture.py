@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 if TYPE_CHECKING:
@@ -42,13 +43,19 @@ class Upright:
     def image(self, frame: Any, max_side: int | None = None) -> ImageArray:
         """``frame`` as uint8 [H, W, 3] RGB, upright, its longer side at most ``max_side`` pixels."""
         width, height = self._shrunk(max_side)
-        scaler = self._scalers.setdefault((width, height), VideoReformatter())
-        rgb = scaler.reformat(frame, width, height, "rgb24", interpolation="AREA", threads=1)
-        image = rgb.to_ndarray()
+        image = self._rgb(frame, width, height).to_ndarray()
         if self._swap:
             image = image.transpose(1, 0, 2)
         image = image[:: -1 if self._flip_y else 1, :: -1 if self._flip_x else 1]
         return np.array(image, dtype=np.uint8, order="C")
+
+    def _rgb(self, frame: Any, width: int, height: int) -> Any:
+        scaler = self._scalers.setdefault((width, height), VideoReformatter())
+        wanted: dict[str, Any] = {"format": "rgb24", "interpolation": "AREA", "threads": 1}
+        try:
+            return scaler.reformat(frame, width, height, **wanted)
+        except FFmpegError:  # a colour space that the converter does not know, or a damaged tag
+            return scaler.reformat(frame, width, height, src_colorspace="ITU601", src_color_range="MPEG", **wanted)
 
     def _shrunk(self, max_side: int | None) -> tuple[int, int]:
         width, height = self._stored

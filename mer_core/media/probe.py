@@ -50,9 +50,8 @@ def first_upright(media: Media) -> Upright:
     Raises:
         MediaError: there is no video track, or no picture decodes.
     """
-    stream = media.stream("picture")
     for _, frame in media.frames("picture"):
-        return Upright(frame, stream.sample_aspect_ratio)
+        return Upright(frame, media.stream("picture").sample_aspect_ratio)
     raise MediaError(f"no picture of {media.path} can be decoded.", "Check that it plays; copy or download it again.")
 
 
@@ -87,7 +86,7 @@ def _picture_facts(stream: Any | None, upright: Upright | None) -> dict[str, Any
 
 
 def _sound_facts(stream: Any | None) -> dict[str, Any]:
-    if stream is None:
+    if stream is None or stream.codec_context is None:
         return {}
     return {"audio_rate": stream.codec_context.sample_rate or None, "channels": stream.codec_context.channels or None}
 
@@ -138,7 +137,7 @@ def _decode_track(media: Media, kind: Kind) -> _Track:
 def _track_share(media: Media, kind: Kind, track: _Track, furthest: float) -> float:
     stream = media.stream(kind)
     if stream.duration:
-        declared = float(stream.duration * stream.time_base)
+        declared = float(stream.duration * media.base(kind))
         begin = track.begin if "mp4" in media.container.format.name else 0.0
         return track.intact * (track.end - begin) / declared
     declared = float(media.container.duration or 0) / 1e6

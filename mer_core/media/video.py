@@ -146,14 +146,14 @@ class VideoReader:
 
     def timeline(self) -> list[float]:
         """Presentation times of the segment's frames, read from the packets without decoding."""
-        stream = self._media.stream("picture")
+        base = self._media.base("picture")
         times = []
         for packet in self._media.packets("picture", self._start):
-            if self._past_end(packet.dts, stream.time_base):
+            if self._past_end(packet.dts, base):
                 break
             stamp = packet.pts if packet.pts is not None else packet.dts
             if stamp is not None and not packet.is_discard:
-                times.append(self._media.time(stamp, stream.time_base) - self._start)
+                times.append(self._media.time(stamp, base) - self._start)
         inside = sorted({time for time in times if time >= -TOLERANCE and not self._after(time)})
         return [max(0.0, time) for time in inside] or [0.0]
 
