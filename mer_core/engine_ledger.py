@@ -76,7 +76,7 @@ class Ledger:
         return ExtractReport(
             keys=self._keys,
             failures=tuple(failures),
-            missing=self._missing,
+            missing={name: self._in_order(reasons) for name, reasons in self._missing.items()},
             extracted=self._extracted,
             reused=self._reused,
             derived=self._derived,
@@ -84,6 +84,9 @@ class Ledger:
             seconds=time.monotonic() - self._began,
             media_hours=self._seconds / HOUR,
         )
+
+    def _in_order(self, reasons: dict[str, str]) -> dict[str, str]:
+        return {clip.id: reasons[clip.id] for clip in self._clips if clip.id in reasons}
 
     def _reuse(self, result: ClipResult, name: str) -> None:
         job, key = self._jobs[name], result.keys[name]
