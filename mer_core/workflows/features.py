@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mer_core.dataset import ClipTable
-from mer_core.types import Clip, FeatureSet, Fold, IntArray, StreamData, StreamInfo, TargetSpec
+from mer_core.types import Clip, FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
+
+if TYPE_CHECKING:
+    from mer_core.types import IntArray
 
 UNLABELLED = -1
 

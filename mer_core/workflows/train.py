@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,11 +12,14 @@ from mer_core.config import RunConfig
 from mer_core.errors import TooLittleDataError
 from mer_core.folds import FoldPlan, plan_folds
 from mer_core.protocols import Model
-from mer_core.types import Clip, FeatureSet, Fold, IntArray
+from mer_core.types import Clip, FeatureSet, Fold
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import any_present, take
 from mer_core.workflows.pipeline import make_fusion, make_trainer
 from mer_core.workflows.workspace import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from mer_core.types import IntArray
 
 
 @dataclass(frozen=True, slots=True)
