@@ -158,7 +158,7 @@ def test_a_cover_is_no_video(tmp_path: Path, suffix: str) -> None:
         sound = file.add_stream("libmp3lame" if suffix == "mp3" else "aac", rate=44100, layout="mono")
         cover = file.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         picture = av.VideoFrame.from_ndarray(numbered(0), format="rgb24").reformat(format="yuvj420p")
         for packet in [*cover.encode(picture), *cover.encode()]:
             file.mux(packet)

@@ -53,7 +53,7 @@ class Media:
     def _open(self) -> None:
         try:
             self.container: Any = av.open(
-                str(self.path.absolute()), options={"protocol_whitelist": "file"}, metadata_errors="replace"
+                str(self.path.absolute()), container_options={"protocol_whitelist": "file"}, metadata_errors="replace"
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise unreadable(self.path, error) from error
