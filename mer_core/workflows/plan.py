@@ -30,8 +30,8 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
             name: {
                 "extractor": choice.extractor,
                 "pooling": choice.pooling,
-                "extract": found.extract[name],
-                "reuse": found.reuse[name],
+                "extract": found.streams[name].extract,
+                "reuse": found.streams[name].reuse,
             }
             for name, choice in config.streams.items()
         },
@@ -57,7 +57,7 @@ def refuse_unextracted(config: RunConfig, space: Workspace) -> None:
         DataError: naming the streams and how many clips lack them.
     """
     found = plan_extraction(config, load_data(config.data, space), space)
-    open_streams = [f"{name} ({count} clips)" for name, count in found.extract.items() if count]
+    open_streams = [f"{name} ({part.extract} clips)" for name, part in found.streams.items() if part.extract]
     if open_streams:
         raise DataError(
             f"features are not extracted yet: {', '.join(open_streams)}.",
