@@ -68,7 +68,7 @@ def extract(
             Extraction(items, lookup, ledger, journal, crashes, settings, progress).run()
             return ledger.report()
         finally:
-            tables.close(2 * PATIENCE_SECONDS)
+            tables.close(PATIENCE_SECONDS / 2)
             journal.close()
 
 

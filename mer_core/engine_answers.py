@@ -118,7 +118,13 @@ def unusable(inputs: Mapping[str, Any], optional: frozenset[str] = frozenset()) 
 
 def playing_time(inputs: Mapping[str, Any]) -> float:
     """Seconds of the longest input (a text counts as if read aloud); at least 0.1."""
-    return max([0.1, *map(_seconds, inputs.values())])
+    aloud = [len(value.content) / 12 for value in inputs.values() if isinstance(value, Text)]
+    return max([0.1, media_time(inputs), *aloud])
+
+
+def media_time(inputs: Mapping[str, Any]) -> float:
+    """Seconds of the longest sound or pictures; 0 if there are none."""
+    return max(map(_seconds, inputs.values()), default=0.0)
 
 
 def _seconds(value: Any) -> float:
@@ -127,7 +133,7 @@ def _seconds(value: Any) -> float:
     if isinstance(value, Frames) and len(value):
         span = float(value.times[-1] - value.times[0])
         return max(span * len(value) / max(len(value) - 1, 1), len(value) / 30)
-    return len(value.content) / 12 if isinstance(value, Text) else 0.0
+    return 0.0
 
 
 def decoded_bytes(inputs: Mapping[str, Any]) -> int:

@@ -13,6 +13,7 @@ from mer_core.engine_answers import (
     answer_batch,
     decoded_bytes,
     make_instance,
+    media_time,
     nonfinite_cells,
     playing_time,
     unusable,
@@ -50,7 +51,7 @@ def made(job: Job, answer: Answer) -> Made:
 
 @dataclass(slots=True)
 class ClipResult:
-    """What became of one clip in one pass: ``seconds`` of it were decoded (0 if it was not opened)."""
+    """What became of one clip in one pass; ``seconds`` of media were decoded if it was ``opened``."""
 
     index: int
     clip: Clip
@@ -59,6 +60,7 @@ class ClipResult:
     made: list[Made] = field(default_factory=list)
     failed: dict[str, Failure] = field(default_factory=dict)
     parked: dict[str, Parked] = field(default_factory=dict)
+    opened: bool = False
     seconds: float = 0.0
 
 
@@ -156,7 +158,7 @@ class ClipWorker:
                 return
             mark("decoding", unanswered)
             inputs = decode_together(reader, unanswered, derived)
-            result.seconds = max(playing_time(found) for found in inputs.values())
+            result.opened, result.seconds = True, max(media_time(found) for found in inputs.values())
             for job in unanswered:
                 self._finish(job, result, needs, inputs[job.name], mark)
 

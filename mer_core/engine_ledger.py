@@ -46,7 +46,7 @@ class Ledger:
             self._reuse(result, name)
         for part in result.made:
             self._make(result.index, part, result.keys.get(part.job))
-        if result.seconds and result.index not in self._worked:
+        if result.opened and result.index not in self._worked:
             self._worked.add(result.index)
             self._seconds += result.seconds
         self._open[result.index] = len(result.parked)
@@ -63,7 +63,9 @@ class Ledger:
         elapsed = max(time.monotonic() - self._began, 1e-3)
         parts = []
         if self._worked:
-            parts = [f"{len(self._worked) / elapsed:.1f} clips/s", f"{self._seconds / elapsed:.0f} h of media/h"]
+            parts = [f"{len(self._worked) / elapsed:.1f} clips/s"]
+        if self._seconds:
+            parts.append(f"{self._seconds / elapsed:.0f} h of media/h")
         failed = len({index for index, _, _ in self._failures})
         return ", ".join(parts + ([f"{failed} failed"] if failed else []))
 

@@ -21,7 +21,7 @@ from mer_core.protocols import Progress
 from mer_core.spec import ExtractorSpec, FramesInput
 from mer_core.types import Clip, Failure, Sample
 
-PATIENCE_SECONDS = 0.5
+PATIENCE_SECONDS = 0.8
 """How long an interrupted extraction waits for its threads."""
 
 Item = tuple[int, Clip]

@@ -6,6 +6,8 @@ caller waits for them in short steps, so that an interrupt is noticed at once.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import queue
 import threading
 import time
@@ -62,6 +64,15 @@ class _Ended:
     pass
 
 
+class _Interrupted(BaseException):
+    """Raised in a worker thread from outside; no ``except Exception`` stops it."""
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    if thread.ident is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Interrupted))
+
+
 class Crew(Generic[ItemT, ResultT]):
     """``count`` daemon threads that call ``work(item)`` for all ``items``, begun at once."""
 
@@ -71,6 +82,7 @@ class Crew(Generic[ItemT, ResultT]):
         self._next, self._stop = threading.Lock(), threading.Event()
         self._out: queue.SimpleQueue[ResultT | _Raised | _Ended] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._run, name=f"mer-worker-{n}", daemon=True) for n in range(count)]
+        self._busy = set(self._threads)
         for thread in self._threads:
             thread.start()
 
@@ -95,19 +107,29 @@ class Crew(Generic[ItemT, ResultT]):
                 yield found
 
     def stop(self, patience: float) -> None:
-        """Begin no more items; wait up to ``patience`` seconds for those begun."""
+        """Begin no more items; break off those begun, waiting up to ``patience`` seconds for it.
+
+        A thread inside C++ code when the interpreter ends brings the process down with it, so the
+        threads are interrupted: each leaves its item at the next step of Python code.
+        """
         self._stop.set()
         end = time.monotonic() + patience
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
+        while self._busy and time.monotonic() < end:
+            for thread in list(self._busy):
+                _interrupt(thread)
+            time.sleep(POLL_SECONDS / 5)
 
     def _run(self) -> None:
-        try:
-            for item in self._taken():
-                self._out.put(self._work(item))
-        except BaseException as error:
-            self._out.put(_Raised(error))
-        self._out.put(_Ended())
+        with contextlib.suppress(_Interrupted):
+            try:
+                for item in self._taken():
+                    self._out.put(self._work(item))
+            except _Interrupted:
+                pass
+            except BaseException as error:
+                self._out.put(_Raised(error))
+            self._busy.discard(threading.current_thread())
+            self._out.put(_Ended())
 
     def _taken(self) -> Iterator[ItemT]:
         while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from engine_toys import (
 
 from mer_core.engine import ClipFailure, EngineSettings, ExtractReport, extract, plan
 from mer_core.engine_batches import Batcher, Parked, cut_by_length
+from mer_core.engine_threads import Crew, Window
 from mer_core.errors import DataError, PluginError, StoreError, UsageError
 from mer_core.spec import DerivedInput, FramesInput
 from mer_core.store import FeatureStore
@@ -163,6 +166,26 @@ def test_cutting_by_length() -> None:
     assert batcher.ready() == []
     assert [len(batch) for batch in batcher.rest()] == [1]
     assert batcher.rest() == []
+
+
+def test_stopping_breaks_off_what_threads_are_doing() -> None:
+    entered, left = threading.Semaphore(0), threading.Semaphore(0)
+
+    def work(item: int) -> None:
+        try:
+            entered.release()
+            while True:
+                time.sleep(0.001)
+        finally:
+            left.release()
+
+    crew: Crew[int, None] = Crew(2, [1, 2, 3], work, Window(1))
+    assert entered.acquire(timeout=60)
+    assert entered.acquire(timeout=60)
+    crew.stop(60)
+    assert left.acquire(timeout=60)
+    assert left.acquire(timeout=60)
+    assert not entered.acquire(timeout=0)
 
 
 def test_a_tiny_window_slows_down_and_stops_nothing(store: FeatureStore, tmp_path: Path) -> None:

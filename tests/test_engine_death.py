@@ -11,14 +11,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_toys import Trouble, job, logged, texts
+from engine_toys import Length, Trouble, job, logged, texts
 
 from mer_core.digests import ContentHasher, input_digest
-from mer_core.engine import EngineSettings, ExtractReport, extract
+from mer_core.engine import EngineSettings, ExtractorJob, ExtractReport, extract
 from mer_core.engine_journal import Journal, clip_identity, read_journal, take_over
 from mer_core.store import FeatureStore, ShardLimits
 from mer_core.types import Clip
@@ -82,6 +83,11 @@ def stored(root: Path, one: Any, clips: list[Clip]) -> set[str]:
     return {name for name, key in keys.items() if table.find(key)}
 
 
+def harmless(**options: Any) -> ExtractorJob:
+    """The job of Trouble, in all that the store knows of it, made well."""
+    return replace(job(Trouble, **options), extractor_class=Length)
+
+
 @pytest.mark.parametrize("per_thread", [True, False])
 def test_kill_9_loses_next_to_nothing(tmp_path: Path, per_thread: bool) -> None:
     """Killed at several moments; what the store had when it was killed is never extracted again."""
@@ -126,12 +132,13 @@ def test_a_clip_that_kills_the_process_is_skipped_and_named(tmp_path: Path, per_
     clips = texts(*contents)
     assert stored(tmp_path, job(Trouble), clips) == {clip.id for clip in clips} - {"c5"}
     assert stored(tmp_path, job(version="2"), clips) == {clip.id for clip in clips}
-    log = tmp_path / "log"
-    again = f"[job(Trouble, per_thread={per_thread}, log={str(log)!r})], {{}}"
-    assert json.loads(finish(start(tmp_path, contents, again))) == [["c5", "crash", "text:toy"]]
-    assert logged(log) == []
+    store, log = FeatureStore(tmp_path / "store"), tmp_path / "log"
+    again = extract(clips, [harmless(log=str(log))], {}, store)
+    assert [(failure.id, failure.stage) for failure in again.failures] == [("c5", "crash")]
+    assert "died during text:toy" in again.failures[0].reason
+    assert (again.reused, logged(log)) == ({"text:toy": 11}, [])
     contents[5] = "repaired"
-    assert finish(start(tmp_path, contents, jobs)) == "[]"
+    assert extract(texts(*contents), [harmless()], {}, store).failures == ()
 
 
 def test_several_deadly_clips_and_a_deadly_deriver(tmp_path: Path) -> None:
@@ -175,9 +182,10 @@ def test_retry_tries_a_skipped_clip_again(tmp_path: Path) -> None:
     assert json.loads(finish(start(tmp_path, contents, jobs))) == [["c1", "crash", "text:toy"]]
     still = finish(start(tmp_path, contents, jobs, "retry=True"))
     assert json.loads(still) == [["c1", "crash", "text:toy"]]
-    repaired = "[__import__('dataclasses').replace(job(Trouble), extractor_class=Length)], {}"
-    assert json.loads(finish(start(tmp_path, contents, repaired))) == [["c1", "crash", "text:toy"]]
-    assert finish(start(tmp_path, contents, repaired, "retry=True")) == "[]"
+    store, clips = FeatureStore(tmp_path / "store"), texts(*contents)
+    assert len(extract(clips, [harmless()], {}, store).failures) == 1
+    retried = extract(clips, [harmless()], {}, store, EngineSettings(retry=True))
+    assert (retried.failures, retried.extracted) == ((), {"text:toy": 1})
 
 
 @pytest.mark.parametrize("per_thread", [True, False])
