@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from mer_core.dataset import load_clips, scan_clips
+from mer_core.data.dataset import load_clips, scan_clips
+from mer_core.data.vocabulary import MER2024_ORDER
 from mer_core.errors import DataError, MerError, UsageError
-from mer_core.vocabulary import MER2024_ORDER
 
 
 def write(folder: Path, text: str, name: str = "m.csv", encoding: str = "utf-8") -> Path:

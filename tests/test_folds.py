@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 
+from mer_core.data.folds import load_folds, plan_folds, save_folds
 from mer_core.errors import DataError, TooLittleDataError, UsageError
-from mer_core.folds import load_folds, plan_folds, save_folds
 
 CLASSES = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 

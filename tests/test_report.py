@@ -11,9 +11,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from mer_core.data.folds import FoldPlan
 from mer_core.errors import DataError
 from mer_core.evaluation import evaluate_predictions, evaluate_subsets
-from mer_core.folds import FoldPlan
 from mer_core.report import RunReport, headline, render_html
 from mer_core.report import build as b
 from mer_core.report import model as m

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from mer_core.dataset import load_clips
+from mer_core.data.dataset import load_clips
 from mer_core.options import validate
 from mer_core.types import Audio, Features, Sample, Text
 from mer_plugins.datasets import sample_face, sample_scene, sample_text, sample_voice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mer_core.vocabulary import (
+from mer_core.data.vocabulary import (
     MER2024_ORDER,
     MISSPELLINGS,
     VOCABULARY,

@@ -20,8 +20,8 @@ from mer_core.report.model import (
 )
 
 if TYPE_CHECKING:
+    from mer_core.data.folds import FoldPlan
     from mer_core.evaluation import Evaluation, GroupScore, Interval, SubsetScore
-    from mer_core.folds import FoldPlan
 
 
 def section(evaluation: Evaluation, selection: str = "last", optimistic: bool = False) -> Section:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from mer_core.dataset import Scan, scan_clips
+from mer_core.data.dataset import Scan, scan_clips
+from mer_core.data.tables import Finding
+from mer_core.data.vocabulary import collision_note, collisions
 from mer_core.errors import MediaError
 from mer_core.media.probe import MediaInfo, decoded_share, probe
 from mer_core.protocols import Progress
-from mer_core.tables import Finding
 from mer_core.types import Clip
-from mer_core.vocabulary import collision_note, collisions
 from mer_core.workflows.leaks import find_leaks, split_of
 
 WHOLE = 0.95
@@ -97,7 +97,7 @@ def check_dataset(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> CheckReport:
-    """Read ``path`` as :func:`mer_core.dataset.load_clips` does, decode every file, list all problems.
+    """Read ``path`` as :func:`mer_core.data.dataset.load_clips` does, decode every file, list all problems.
 
     Args:
         workers: decoding threads; None for all cores.

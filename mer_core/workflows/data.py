@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mer_core.config import DataChoice
-from mer_core.dataset import ClipTable, load_clips
+from mer_core.data.dataset import ClipTable, load_clips
 from mer_core.errors import DataError, UsageError
 from mer_core.spec import DatasetSpec, digest
 from mer_core.types import Clip

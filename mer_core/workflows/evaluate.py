@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.config import DataChoice
+from mer_core.data.vocabulary import normalise_labels
 from mer_core.errors import DataError
 from mer_core.evaluation import Evaluation, evaluate_predictions
 from mer_core.types import Prediction
-from mer_core.vocabulary import normalise_labels
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.predictions import read_predictions
 from mer_core.workflows.workspace import Workspace, open_workspace

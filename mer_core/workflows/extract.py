@@ -8,7 +8,7 @@ from typing import Any
 
 from mer_core.config import RunConfig
 from mer_core.configure import make_config
-from mer_core.dataset import ClipTable
+from mer_core.data.dataset import ClipTable
 from mer_core.engine import EngineSettings, ExtractorJob, ExtractPlan, ExtractReport
 from mer_core.engine import extract as run_engine
 from mer_core.engine import plan as plan_engine

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mer_core.dataset import ClipTable
+from mer_core.data.dataset import ClipTable
 from mer_core.types import Clip, FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
 
 if TYPE_CHECKING:

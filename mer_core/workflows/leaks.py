@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from mer_core.tables import Finding
+from mer_core.data.tables import Finding
 from mer_core.types import Clip
 
 SAME_SHARE = 0.5

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mer_core.config import DataChoice
-from mer_core.dataset import ClipTable
+from mer_core.data.dataset import ClipTable
 from mer_core.engine import ClipFailure
 from mer_core.errors import MediaError, UsageError
 from mer_core.protocols import Model

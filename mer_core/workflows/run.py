@@ -12,10 +12,10 @@ import numpy as np
 
 from mer_core.config import RunConfig, write_config
 from mer_core.configure import make_config
+from mer_core.data.folds import save_folds
 from mer_core.engine import ClipFailure
 from mer_core.errors import UsageError
 from mer_core.evaluation import Evaluation, SubsetScore
-from mer_core.folds import save_folds
 from mer_core.report.model import RunReport
 from mer_core.types import FeatureSet
 from mer_core.workflows.account import build_report

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mer_core.config import RunConfig
+from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.errors import TooLittleDataError
-from mer_core.folds import FoldPlan, plan_folds
 from mer_core.protocols import Model
 from mer_core.types import Clip, FeatureSet, Fold
 from mer_core.workflows.extract import Extraction

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from mer_core.columns import COLUMNS, CONTENT_COLUMNS, column_names, column_notes
+from mer_core.data.columns import COLUMNS, CONTENT_COLUMNS, column_names, column_notes
+from mer_core.data.folders import FoundClip, find_media, one_file
+from mer_core.data.splits import UNUSED_LABEL_SPLIT, read_split
+from mer_core.data.tables import TABLE_SUFFIXES, Finding, Row, Table, cell_text, read_table
+from mer_core.data.vocabulary import class_order, find_typos, normalise_labels, quoted
 from mer_core.errors import DataError, UsageError
-from mer_core.folders import FoundClip, find_media, one_file
-from mer_core.splits import UNUSED_LABEL_SPLIT, read_split
-from mer_core.tables import TABLE_SUFFIXES, Finding, Row, Table, cell_text, read_table
 from mer_core.types import SPLITS, Clip, TargetSpec
-from mer_core.vocabulary import class_order, find_typos, normalise_labels, quoted
 
 
 @dataclass(frozen=True, slots=True)

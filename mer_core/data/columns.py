@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
+from mer_core.data.tables import Table
+from mer_core.data.vocabulary import quoted
 from mer_core.errors import DataError, UsageError
-from mer_core.tables import Table
-from mer_core.vocabulary import quoted
 
 COLUMNS = ("id", "video", "audio", "text", "label", "speaker", "split", "start", "end", "language")
 """Columns that mean something; all but ``id`` are optional."""

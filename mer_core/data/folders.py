@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mer_core.data.splits import read_split
+from mer_core.data.tables import TABLE_SUFFIXES
 from mer_core.errors import DataError
-from mer_core.splits import read_split
-from mer_core.tables import TABLE_SUFFIXES
 
 VIDEO_SUFFIXES = frozenset(
     (
