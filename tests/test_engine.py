@@ -27,8 +27,8 @@ from engine_toys import (
 )
 
 from mer_core.engine import ClipFailure, EngineSettings, ExtractReport, extract, plan
-from mer_core.engine_batches import Batcher, Parked, cut_by_length
-from mer_core.engine_threads import Crew, Window
+from mer_core.engine.batches import Batcher, Parked, cut_by_length
+from mer_core.engine.threads import Crew, Window
 from mer_core.errors import DataError, PluginError, StoreError, UsageError
 from mer_core.spec import DerivedInput, FramesInput
 from mer_core.store import FeatureStore
@@ -356,7 +356,7 @@ def test_what_cannot_work_is_refused_at_once(store: FeatureStore) -> None:
 
 
 def _pruning(store: FeatureStore) -> Any:
-    from mer_core.locks import locked
+    from mer_core.store.locks import locked
 
     return locked(store.root / "lock")
 

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from engine_toys import Length, Trouble, job, logged, texts
 
-from mer_core.digests import ContentHasher, input_digest
 from mer_core.engine import EngineSettings, ExtractorJob, ExtractReport, extract
-from mer_core.engine_journal import Journal, clip_identity, read_journal, take_over
+from mer_core.engine.journal import Journal, clip_identity, read_journal, take_over
 from mer_core.store import FeatureStore, ShardLimits
+from mer_core.store.digests import ContentHasher, input_digest
 from mer_core.types import Clip
 
 HERE = Path(__file__).parent
@@ -31,7 +31,7 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 from engine_toys import *
-from mer_core.digests import ContentHasher, input_digest
+from mer_core.store.digests import ContentHasher, input_digest
 from mer_core.engine import EngineSettings, extract
 from mer_core.store import FeatureStore, ShardLimits
 if __name__ == "__main__":

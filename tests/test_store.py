@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mer_core.digests import derived_digest
 from mer_core.errors import StoreError
 from mer_core.pooling import pool_frames
-from mer_core.shards import as_half, make_row, read_rows, write_shard
 from mer_core.store import FeatureStore, ShardLimits, Table, TableWriter
+from mer_core.store.digests import derived_digest
+from mer_core.store.shards import as_half, make_row, read_rows, write_shard
 from mer_core.types import Derived, Features, Missing
 
 SLOW = ShardLimits(seconds=1e9, checkpoint=1e9)

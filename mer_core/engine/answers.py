@@ -1,0 +1,145 @@
+"""Calling plugins and judging what they return: bad output becomes a Failure of one clip."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mer_core.engine.types import ExtractorJob, Job
+from mer_core.errors import MediaError, MerError, PluginError
+from mer_core.types import Audio, Derived, Failure, Features, Frames, Missing, Sample, Text
+
+Answer = Features | Derived | Missing | Failure
+
+
+def make_instance(job: Job, device: str) -> Any:
+    """The plugin, ready to work.
+
+    Raises:
+        PluginError: its constructor failed (a MerError of its own passes as it is).
+    """
+    try:
+        return job.plugin_class(job.options, device)
+    except MerError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise PluginError(
+            f"{job.spec.name} cannot start ({reason}).", f"See mer plugins show {job.spec.name}."
+        ) from error
+
+
+def answer_batch(job: Job, instance: Any, samples: Sequence[Sample]) -> list[Answer]:
+    """One checked answer per sample, whatever the plugin does short of killing the process."""
+    call = instance.extract if isinstance(job, ExtractorJob) else instance.derive
+    dim = int(instance.dim) if isinstance(job, ExtractorJob) else 0
+    return [check_answer(job, dim, answer) for answer in bisect(call, samples, _stage(job))]
+
+
+def bisect(call: Callable[[Sequence[Sample]], Any], samples: Sequence[Sample], stage: str) -> list[Any]:
+    """``call(samples)``; where it raises, or miscounts, the halves one by one, down to single clips."""
+    cause = stage
+    try:
+        answers = list(call(samples))
+        if len(answers) == len(samples):
+            return answers
+        reason = f"returned {len(answers)} answers for {len(samples)} clips"
+    except MediaError as error:
+        reason, cause = str(error), "decode"
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}"
+    if len(samples) == 1:
+        return [Failure(reason, cause)]
+    half = len(samples) // 2
+    return bisect(call, samples[:half], stage) + bisect(call, samples[half:], stage)
+
+
+def _stage(job: Job) -> str:
+    return "extract" if isinstance(job, ExtractorJob) else job.name
+
+
+def check_answer(job: Job, dim: int, answer: Any) -> Answer:
+    """``answer`` if the contract allows it (features as float32), else a Failure that says why not."""
+    if isinstance(answer, Failure | Missing):
+        return answer
+    if isinstance(job, ExtractorJob):
+        wrong = f"returned {type(answer).__name__}, not Features" if not isinstance(answer, Features) else ""
+        wrong = wrong or wrong_features(answer, dim, job.spec.level)
+        return Failure(wrong) if wrong else Features(np.asarray(answer.values, np.float32), answer.times)
+    wrong = (
+        f"returned {type(answer).__name__}, not Derived" if not isinstance(answer, Derived) else wrong_derived(answer)
+    )
+    return Failure(wrong, job.name) if wrong else answer
+
+
+def wrong_features(answer: Features, dim: int, level: str) -> str:
+    """What is wrong with features that should be [T, ``dim``] or [``dim``]; empty if nothing is."""
+    values, times = answer.values, answer.times
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+        return f"values are {getattr(values, 'dtype', type(values).__name__)}, not an array of numbers"
+    if answer.level != level or values.ndim != (1 if level == "clip" else 2):
+        shape = f"{answer.level}-level features of shape {values.shape}"
+        return f"returned {shape}, but the spec says level {level!r}"
+    if values.shape[-1] != dim:
+        return f"returned {values.shape[-1]} columns, but dim is {dim}"
+    if not values.size:
+        return "returned no frames"
+    if times is not None and (np.shape(times) != (len(values),) or not np.isfinite(times).all()):
+        return f"returned times of shape {np.shape(times)} for {len(values)} frames, or times that are not finite"
+    return "" if np.isfinite(values).any() else "every value is NaN or infinite"
+
+
+def wrong_derived(answer: Derived) -> str:
+    """What keeps an artefact from being stored; empty if nothing does."""
+    for name, array in answer.arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or "/" in name:
+            return f"array {name!r} is no array of numbers"
+    try:
+        json.dumps(dict(answer.info))
+    except (TypeError, ValueError) as error:
+        return f"info is not JSON-able ({error})"
+    return ""
+
+
+def nonfinite_cells(answer: Answer) -> int:
+    """NaN and infinite cells of features."""
+    return int((~np.isfinite(answer.values)).sum()) if isinstance(answer, Features) else 0
+
+
+def unusable(inputs: Mapping[str, Any], optional: frozenset[str] = frozenset()) -> Missing | Failure | None:
+    """The first input that is not there, a failed one before a missing one; None if all are."""
+    failed = next((value for value in inputs.values() if isinstance(value, Failure)), None)
+    gone = next((v for n, v in inputs.items() if isinstance(v, Missing) and n not in optional), None)
+    return failed or gone
+
+
+def playing_time(inputs: Mapping[str, Any]) -> float:
+    """Seconds of the longest input (a text counts as if read aloud); at least 0.1."""
+    aloud = [len(value.content) / 12 for value in inputs.values() if isinstance(value, Text)]
+    return max([0.1, media_time(inputs), *aloud])
+
+
+def media_time(inputs: Mapping[str, Any]) -> float:
+    """Seconds of the longest sound or pictures; 0 if there are none."""
+    return max(map(_seconds, inputs.values()), default=0.0)
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, Audio):
+        return value.duration
+    if isinstance(value, Frames) and len(value):
+        span = float(value.times[-1] - value.times[0])
+        return max(span * len(value) / max(len(value) - 1, 1), len(value) / 30)
+    return 0.0
+
+
+def decoded_bytes(inputs: Mapping[str, Any]) -> int:
+    """Memory that decoded inputs hold."""
+    sizes = [
+        v.samples.nbytes if isinstance(v, Audio) else v.images.nbytes if isinstance(v, Frames) else 0
+        for v in inputs.values()
+    ]
+    return sum(sizes) + 1024

@@ -1,0 +1,58 @@
+"""What an extraction would do, and how much disk it would need."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from mer_core.engine.lookup import Lookup
+from mer_core.engine.types import ExtractorJob, ExtractPlan, Job, StreamPlan
+from mer_core.store import FeatureStore, TableInfo
+from mer_core.types import Clip
+
+POOLED_BYTES = 8 * 1024
+FRAME_BYTES = 400_000
+"""Guesses for a clip of a plugin never run before: 1,024 columns, and 200 frames of them."""
+
+
+def estimate(clips: Sequence[Clip], lookup: Lookup, store: FeatureStore, keep_frames: bool) -> ExtractPlan:
+    """Count, for every job, the clips to extract and those stored already."""
+    extract: Counter[str] = Counter()
+    reuse: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    for clip in clips:
+        needs = lookup.look(clip)
+        todo = {job.name for job in (*needs.pending, *needs.to_derive)}
+        extract.update(todo)
+        failed.update(list(needs.failed))
+        reuse.update(list(needs.derived))
+        reuse.update(job.name for job in lookup.jobs if job.name in needs.keys and job.name not in todo)
+    tables = store.tables()
+
+    def part(job: Job) -> StreamPlan:
+        frames = keep_frames and isinstance(job, ExtractorJob) and job.spec.level == "frame"
+        each = bytes_per_clip(job, tables, frames)
+        guess = FRAME_BYTES if frames else POOLED_BYTES
+        size = int(extract[job.name] * (guess if each is None else each))
+        return StreamPlan(
+            extract=extract[job.name],
+            reuse=reuse[job.name],
+            unreadable=failed[job.name],
+            bytes=size,
+            guessed=each is None,
+        )
+
+    return ExtractPlan(
+        clips=len(clips),
+        streams={job.name: part(job) for job in lookup.jobs},
+        derived={job.name: part(job) for job in lookup.derivers},
+    )
+
+
+def bytes_per_clip(job: Job, tables: Iterable[TableInfo], frames: bool) -> float | None:
+    """From what is stored of the same plugin, the same fingerprint before others; None if nothing is."""
+    name = str(job.about.get("extractor") or job.about.get("deriver") or "")
+    alike = [t for t in tables if t.rows and (t.fingerprint == job.fingerprint or (name and t.name == name))]
+    alike = [t for t in alike if bool(t.frames) == frames]
+    best = max(alike, key=lambda t: (t.fingerprint == job.fingerprint, t.rows), default=None)
+    return None if best is None else best.bytes / best.rows

@@ -1,0 +1,211 @@
+"""One extraction from the first clip to the last: passes, batches, streams."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from mer_core.engine.answers import answer_batch, check_answer, make_instance
+from mer_core.engine.batches import Batcher, Parked
+from mer_core.engine.clip import ClipResult, ClipWorker, Instances, Pass, made
+from mer_core.engine.journal import Crash, Journal
+from mer_core.engine.ledger import Ledger
+from mer_core.engine.lookup import Lookup, Tables
+from mer_core.engine.threads import Crew, Window
+from mer_core.engine.types import EngineSettings, ExtractorJob, Job
+from mer_core.errors import MerError
+from mer_core.protocols import Progress
+from mer_core.spec import ExtractorSpec, FramesInput
+from mer_core.types import Clip, Failure, Sample
+
+PATIENCE_SECONDS = 0.8
+"""How long an interrupted extraction waits for its threads."""
+
+Item = tuple[int, Clip]
+
+
+class Extraction:
+    """Runs passes over ``items``, the ``(index, clip)`` pairs of this process's share of the clips."""
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        lookup: Lookup,
+        ledger: Ledger,
+        journal: Journal,
+        crashes: dict[tuple[str, str], Crash],
+        settings: EngineSettings,
+        progress: Progress,
+    ) -> None:
+        self._items, self._lookup, self._ledger, self._journal = items, lookup, ledger, journal
+        self._crashes, self._settings, self._progress = crashes, settings, progress
+        self._tables: Tables = lookup.tables
+        self._instances: dict[str, Any] = {}
+        self._cheap = frozenset(job.name for job in (*lookup.derivers, *lookup.jobs) if job.spec.per_thread)
+        one_opencv_thread((*lookup.derivers, *lookup.jobs))
+
+    def run(self) -> None:
+        """All passes: one per deriver that works in batches, the main one, one per streaming extractor."""
+        streaming = [job for job in self._lookup.jobs if streams(job)]
+        for deriver in self._lookup.derivers:
+            if deriver.name not in self._cheap:
+                self._pass((deriver,), deriver.name)
+        self._pass(tuple(job for job in self._lookup.jobs if job not in streaming), "extract")
+        for job in streaming:
+            self._stream_pass(job)
+        self._tables.flush()
+
+    def _pass(self, targets: tuple[Job, ...], title: str, items: Sequence[Item] | None = None) -> None:
+        if not targets:
+            return
+        window = Window(self._settings.window_bytes)
+        batches = _Batches(targets, window)
+        with self._crew(targets, self._items if items is None else items, window) as crew:
+            for result in crew.results(idle=lambda: self._relieve(batches, window)):
+                self._ledger.take(result)
+                batches.push(result)
+                self._answer(batches.ready())
+                self._relieve(batches, window)
+                self._tell(title)
+            self._answer(batches.rest(), title)
+        self._tables.flush()
+
+    @contextmanager
+    def _crew(
+        self, targets: tuple[Job, ...], items: Sequence[Item], window: Window
+    ) -> Iterator[Crew[Item, ClipResult]]:
+        """Threads that decode ``items`` for ``targets``; told to stop when the block is left."""
+        part = Pass(targets, self._cheap)
+        worker = ClipWorker(part, self._lookup, self._journal, Instances("cpu"), self._crashes, self._ledger.underived)
+
+        def work(item: Item) -> ClipResult:
+            result = worker(item)
+            window.add(sum(parked.nbytes for parked in result.parked.values()))
+            return result
+
+        self._ledger.begin_pass()
+        crew = Crew(min(self._settings.worker_count, max(len(items), 1)), items, work, window)
+        try:
+            yield crew
+        finally:
+            crew.stop(PATIENCE_SECONDS)
+
+    def _relieve(self, batches: _Batches, window: Window) -> None:
+        """A full window stops the decoding: then work off what waits, full batches or not."""
+        if window.full:
+            self._answer(batches.rest())
+
+    def _answer(self, batches: Iterator[tuple[Job, list[Parked]]], title: str = "") -> None:
+        for job, batch in batches:
+            instance = self._instance(job)
+            with self._journal.during(parked.clip for parked in batch):
+                answers = answer_batch(job, instance, [parked.sample for parked in batch])
+            for parked, answer in zip(batch, answers, strict=True):
+                self._book(job, parked, answer)
+            if title:
+                self._tell(title)
+
+    def _book(self, job: Job, parked: Parked, answer: Any) -> None:
+        if not isinstance(answer, Failure):
+            self._tables.add(job, parked.digest, answer)
+        self._ledger.answered(parked.index, made(job, answer), parked.digest)
+
+    def _instance(self, job: Job) -> Any:
+        if job.fingerprint not in self._instances:
+            self._instances[job.fingerprint] = make_instance(job, self._settings.device)
+        return self._instances[job.fingerprint]
+
+    def _stream_pass(self, job: ExtractorJob) -> None:
+        """An extractor that sees all clips in one go; what it leaves unanswered goes in batches."""
+        waiting: dict[str, Parked] = {}
+        settled: set[int] = set()
+        window, instance = Window(self._settings.window_bytes), self._instance(job)
+        with self._crew((job,), self._items, window) as crew:
+            samples = self._samples(job, crew, window, waiting, settled)
+            try:
+                for name, answer in instance.extract_stream(samples):
+                    parked = waiting.pop(name, None)
+                    if parked is not None:
+                        self._book(job, parked, check_answer(job, int(instance.dim), answer))
+                        settled.add(parked.index)
+                    self._tell(job.name)
+            except MerError:
+                raise
+            except Exception:  # the batches below find the clip that caused it
+                pass
+        self._tables.flush()
+        left = [item for item in self._items if item[0] not in settled]
+        if left:
+            self._pass((job,), job.name, left)
+
+    def _samples(
+        self,
+        job: Job,
+        crew: Crew[Item, ClipResult],
+        window: Window,
+        waiting: dict[str, Parked],
+        settled: set[int],
+    ) -> Iterator[Sample]:
+        """Decoded clips as they come, noted in ``waiting``; the others are ``settled``."""
+        for result in crew.results():
+            parked = result.parked.get(job.name)
+            self._ledger.take(result)
+            if parked is None:
+                settled.add(result.index)
+                continue
+            waiting[parked.sample.id] = replace(parked, sample=Sample(parked.sample.id, {}))
+            window.remove(parked.nbytes)
+            yield parked.sample
+
+    def _tell(self, title: str) -> None:
+        self._progress(title, self._ledger.done, len(self._items), self._ledger.note())
+
+
+DERIVER_BATCH_SECONDS = 60.0
+
+
+class _Batches:
+    """The clips that wait, by job, and their bytes in the window."""
+
+    def __init__(self, targets: Sequence[Job], window: Window) -> None:
+        self._window = window
+        self._jobs = {job.name: job for job in targets}
+        self._batchers = {job.name: Batcher(_budget(job)) for job in targets}
+
+    def push(self, result: ClipResult) -> None:
+        for name, parked in result.parked.items():
+            self._batchers[name].push(parked)
+
+    def ready(self) -> Iterator[tuple[Job, list[Parked]]]:
+        for name, batcher in self._batchers.items():
+            yield from self._released(name, batcher.ready())
+
+    def rest(self) -> Iterator[tuple[Job, list[Parked]]]:
+        for name, batcher in self._batchers.items():
+            yield from self._released(name, batcher.rest())
+
+    def _released(self, name: str, batches: list[list[Parked]]) -> Iterator[tuple[Job, list[Parked]]]:
+        while batches:
+            batch = batches.pop(0)
+            yield self._jobs[name], batch
+            self._window.remove(sum(parked.nbytes for parked in batch))
+
+
+def _budget(job: Job) -> float:
+    return job.spec.batch_seconds if isinstance(job.spec, ExtractorSpec) else DERIVER_BATCH_SECONDS
+
+
+def streams(job: Job) -> bool:
+    """The extractor prefers to see all clips in one pass."""
+    return isinstance(job, ExtractorJob) and not job.spec.per_thread and hasattr(job.extractor_class, "extract_stream")
+
+
+def one_opencv_thread(jobs: Sequence[Job]) -> None:
+    """OpenCV's own threads off where frames are decoded: many threads call it at once already."""
+    if "cv2" in sys.modules or any(isinstance(i, FramesInput) for job in jobs for i in job.inputs.values()):
+        import cv2
+
+        cv2.setNumThreads(1)

@@ -1,0 +1,177 @@
+"""What goes into an extraction and what comes out of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from mer_core.spec import DeriverSpec, ExtractorSpec, Input, declared_inputs
+from mer_core.store.digests import derived_names
+
+MEBIBYTE = 2**20
+State = Literal["extracted", "reused"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A plugin with its options, and the fingerprint under which its answers are stored.
+
+    ``fingerprint`` digests ``about``: everything that shapes the answers beside a clip's content.
+    """
+
+    name: str
+    spec: ExtractorSpec | DeriverSpec
+    options: Any
+    fingerprint: str
+    about: Mapping[str, Any]
+
+    @cached_property
+    def inputs(self) -> dict[str, Input]:
+        """The inputs under these options."""
+        return declared_inputs(self.spec, self.options)
+
+    @cached_property
+    def derived(self) -> tuple[str, ...]:
+        """Names of the derived artefacts among the inputs."""
+        return derived_names(self.inputs)
+
+    @property
+    def plugin_class(self) -> type[Any]:
+        """The class to make an instance of."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractorJob(Job):
+    """One stream to extract; ``name`` is the stream's, e.g. ``speech:acoustic``."""
+
+    spec: ExtractorSpec
+    extractor_class: type[Any]
+
+    @property
+    def plugin_class(self) -> type[Any]:
+        """The extractor's class."""
+        return self.extractor_class
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeriverJob(Job):
+    """One artefact to derive where an extractor needs it; ``name`` is the artefact's, e.g. ``faces``."""
+
+    spec: DeriverSpec
+    deriver_class: type[Any]
+
+    @property
+    def plugin_class(self) -> type[Any]:
+        """The deriver's class."""
+        return self.deriver_class
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """How to work; none of it changes an answer.
+
+    Args:
+        device: torch device of the extractors that work in batches; the others run on the CPU.
+        workers: threads that decode; None for as many as there are cores to run on.
+        keep_frames: store frame-level features too, not only their statistics.
+        shard: ``(i, n)``, 1-based: only every n-th clip, so that several machines fill one store.
+        verify: hash the content of media files again instead of trusting size and times.
+        window_bytes: decoded inputs that may wait for a batch, in bytes.
+        state_dir: content hashes and the crash journal; None for ``state`` in the store.
+        retry: try clips again that are recorded as having killed the process.
+    """
+
+    device: str = "cpu"
+    workers: int | None = None
+    keep_frames: bool = False
+    shard: tuple[int, int] | None = None
+    verify: bool = False
+    window_bytes: int = 512 * MEBIBYTE
+    state_dir: Path | None = None
+    retry: bool = False
+
+    @property
+    def worker_count(self) -> int:
+        """Threads to start."""
+        if self.workers is not None:
+            return max(1, self.workers)
+        available = getattr(os, "sched_getaffinity", None)
+        return len(available(0)) if available else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipFailure:
+    """What went wrong with one clip, and which streams lack it for that reason.
+
+    ``stage`` is ``decode``, an artefact's name (``faces``), ``extract``, or ``crash`` where
+    the clip has killed the process. ``stream`` lists stream names, comma-separated.
+    """
+
+    id: str
+    stage: str
+    reason: str
+    stream: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractReport:
+    """The account of one extraction.
+
+    Args:
+        keys: per stream, one store digest per clip, in the order of the clips; None where the clip
+            failed or belongs to another shard.
+        failures: one row per clip and cause.
+        missing: per stream, clip id -> why the clip has nothing of this kind.
+        extracted: per stream, answers made now; ``reused`` those that were stored already.
+        derived: per artefact, how many were made now.
+        nonfinite: per stream, NaN and infinite cells among the features extracted now.
+        seconds: wall-clock time.
+        media_hours: playing time of the clips that were decoded.
+    """
+
+    keys: Mapping[str, list[str | None]]
+    failures: tuple[ClipFailure, ...] = ()
+    missing: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    extracted: Mapping[str, int] = field(default_factory=dict)
+    reused: Mapping[str, int] = field(default_factory=dict)
+    derived: Mapping[str, int] = field(default_factory=dict)
+    nonfinite: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    media_hours: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamPlan:
+    """What an extraction would do for one stream or artefact.
+
+    ``unreadable`` counts clips whose files are not there. ``bytes`` is an estimate of the disk
+    needed, from what is stored of this plugin already; ``guessed`` says that nothing is.
+    """
+
+    extract: int
+    reuse: int
+    unreadable: int
+    bytes: int
+    guessed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractPlan:
+    """What an extraction would do, by stream and by artefact.
+
+    Clips whose artefacts are not derived yet count as to be extracted.
+    """
+
+    clips: int
+    streams: Mapping[str, StreamPlan]
+    derived: Mapping[str, StreamPlan]
+
+    @property
+    def bytes(self) -> int:
+        """Estimate of the disk needed."""
+        return sum(part.bytes for part in (*self.streams.values(), *self.derived.values()))
