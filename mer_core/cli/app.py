@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -60,11 +62,20 @@ def run_app(arguments: list[str]) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted. What was extracted is kept; run the same command again to go on.\n")
-        return INTERRUPTED
+        return _interrupted()
     except MerError as error:
         from mer_core.cli.output import print_error
 
         print_error(error, as_json="--json" in arguments)
         return error.exit_code
     return result if isinstance(result, int) else 0
+
+
+def _interrupted() -> int:
+    """Say so and leave at once: a thread that is still inside a decoder must not hold up the exit."""
+    sys.stderr.write("\nInterrupted. What was extracted is kept; run the same command again to go on.\n")
+    sys.stderr.flush()
+    sys.stdout.flush()
+    if threading.active_count() > 1:
+        os._exit(INTERRUPTED)
+    return INTERRUPTED

@@ -46,7 +46,8 @@ def command(
     if json:
         print_json(_document(found))
     else:
-        _print(found)
+        if found.predictions:
+            _print(found)
         print_failures(found.failures)
         if out is not None:
             stderr_console().print(f"Wrote {out}")

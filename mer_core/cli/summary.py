@@ -25,8 +25,6 @@ def print_summary(report: RunReport, folder: Path, console: Console) -> None:
     console.print(_headline(report))
     for title, section in _sections(report):
         print_section(title, section, console)
-    if report.metrics.cv is None and report.metrics.val is None:
-        console.print(f"\n[bold]No score:[/] {report.metrics.cv_reason or ''}")
     if len(report.subsets) > 1:
         console.print()
         console.print(_subsets(report))
@@ -42,6 +40,9 @@ def print_section(title: str, section: Section, console: Console) -> None:
     console.print()
     console.print(_scores(title, section))
     console.print(_classes(section))
+    if section.per_group:
+        each = ", ".join(f"{line.name} {_number(line.waf)}" for line in section.per_group)
+        console.print(Text.assemble((f"WAF of each {section.unit}: ", "dim"), each))
 
 
 def _headline(report: RunReport) -> Text:

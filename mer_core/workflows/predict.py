@@ -11,7 +11,7 @@ import numpy as np
 
 from mer_core.config import DataChoice
 from mer_core.data.dataset import ClipTable
-from mer_core.engine import ClipFailure
+from mer_core.engine import ClipFailure, ExtractReport
 from mer_core.errors import MediaError, UsageError
 from mer_core.protocols import Model
 from mer_core.types import Clip, FeatureSet, Prediction, StreamData, TargetSpec
@@ -68,7 +68,7 @@ def predict(
     return Predictions(
         classes=pipeline.model.targets.classes,
         predictions=tuple(_placed(one, shown[one.id], bool(window)) for one in answers),
-        failures=(*failures, *found.report.failures, *unusable(complete)),
+        failures=(*failures, *found.report.failures, *unusable(complete, found.report)),
         warnings=tuple(warnings),
     )
 
@@ -104,12 +104,16 @@ def as_prediction(id: str, probabilities: np.ndarray, targets: TargetSpec, prese
     return Prediction(id=id, label=best, probabilities=shares, present=present)
 
 
-def unusable(features: FeatureSet) -> list[ClipFailure]:
-    """Clips that have none of the model's streams."""
-    rows = np.flatnonzero(~any_present(features))
-    return [
-        ClipFailure(id=features.ids[row], stage="data", reason="no modality of this run is present") for row in rows
-    ]
+def unusable(features: FeatureSet, report: ExtractReport) -> list[ClipFailure]:
+    """Clips that have none of the streams and did not fail, each with the reasons of all its streams."""
+    failed = {failure.id for failure in report.failures}
+    ids = [features.ids[row] for row in np.flatnonzero(~any_present(features))]
+    return [ClipFailure(id=id, stage="data", reason=_why(id, report)) for id in ids if id not in failed]
+
+
+def _why(id: str, report: ExtractReport) -> str:
+    reasons = [f"{stream.partition(':')[0]}: {found[id]}" for stream, found in report.missing.items() if id in found]
+    return "no modality of this run is present" + (f" ({'; '.join(reasons)})" if reasons else "")
 
 
 def _windows(clips: Iterable[Clip], window: float, hop: float | None) -> tuple[list[Clip], list[ClipFailure]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -177,6 +176,4 @@ def prediction_rows(extraction: Extraction, training: Training, held_out: OutOfF
 
 def run_failures(extraction: Extraction) -> tuple[ClipFailure, ...]:
     """The engine's failures, and clips that have none of the run's modalities."""
-    failed: Iterable[ClipFailure] = extraction.report.failures
-    known = {failure.id for failure in failed}
-    return (*failed, *(one for one in unusable(extraction.features) if one.id not in known))
+    return (*extraction.report.failures, *unusable(extraction.features, extraction.report))
