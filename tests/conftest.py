@@ -26,3 +26,9 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("MER_REAL_DATA names no folder of real clips")
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def sample_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all tests that need the sample, so that it is made once."""
+    return tmp_path_factory.mktemp("shared-cache")

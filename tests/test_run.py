@@ -15,12 +15,6 @@ OPTIONS = ["-o", "sample.clips=48", "--epochs", "60"]
 
 
 @pytest.fixture(scope="session")
-def sample_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for all tests that need the sample, so that it is made once."""
-    return tmp_path_factory.mktemp("shared-cache")
-
-
-@pytest.fixture(scope="session")
 def run_folder(sample_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run over all four modalities."""
     folder = tmp_path_factory.mktemp("runs") / "all"
