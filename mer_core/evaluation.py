@@ -147,7 +147,7 @@ def rates(table: NDArray[Any]) -> dict[str, Any]:
 
 
 def weighted_f1(y: ArrayLike, pred: ArrayLike, n_classes: int) -> float:
-    """WAF of N predictions (METHODS 10; MER2024's measure)."""
+    """WAF of N predictions (the measure of MER2024)."""
     return float(rates(confusion(y, pred, n_classes))["waf"])
 
 

@@ -35,7 +35,7 @@ class FramesInput:
 
     Args:
         fps: frames per second, by presentation time; never more than the video has.
-        count: exactly this many frames, centred in equal segments (METHODS: TSN test sampling).
+        count: exactly this many frames, centred in equal segments (test sampling of ViFi-CLIP).
         faces: aligned crops of the main face instead of whole frames, ``size`` pixels square.
         size: side of the square crop in pixels, for faces.
         max_side: whole frames are scaled down so that the longer side has at most this many pixels.

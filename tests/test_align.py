@@ -19,7 +19,7 @@ from mer_core.media.align import (
     target_points,
 )
 
-# x and y in mm of the mean shape, as METHODS gives them to two decimals.
+# x and y in mm of the mean shape of OpenFace, to two decimals.
 X = """
 -73.39 -72.78 -70.53 -66.85 -59.79 -48.37 -34.12 -17.88 0.10 17.48 32.65 46.37 57.34 64.39 68.21 70.49 71.38
 -61.12 -51.29 -37.80 -24.02 -11.64 12.06 25.11 38.34 51.19 60.05 0.65 0.80 0.99 1.23 -14.77 -7.18 0.56 8.27

@@ -1,4 +1,4 @@
-"""Which frames are taken (METHODS 1.4)."""
+"""Which frames are taken (test and training sampling of ViFi-CLIP, Rasheed et al. 2023)."""
 
 from __future__ import annotations
 

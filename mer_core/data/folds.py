@@ -1,7 +1,7 @@
 """The split plan of a run: which labelled clips are learnt from and which are scored, fold by fold.
 
 Three ways to split: ``grouped`` (seeded, stratified by class, a group such as a speaker stays in one
-part), ``shuffle`` (the MER2024 protocol: a plain seeded shuffle, METHODS section 10) and ``loo`` (one
+part), ``shuffle`` (the MER2024 protocol: a plain seeded shuffle) and ``loo`` (one
 group left out at a time). Own ``val`` clips replace all of them. Same arguments, same plan, on every
 machine: randomness is ``random.Random(seed).shuffle`` alone.
 """

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 MER2024_ORDER = ("neutral", "angry", "happy", "sad", "worried", "surprise")
-"""Class order of the MER2024 challenge (METHODS section 10)."""
+"""Class order of the MER2024 challenge."""
 
 VOCABULARY: Mapping[str, tuple[str, ...]] = {
     "neutral": ("neutrality", "neu", "中性", "中立"),
