@@ -73,7 +73,7 @@ def _explain(cls: type[Options], problem: Any) -> str:
     if problem["type"] != "extra_forbidden":
         return f"option {key}: {problem['msg'].lower()}"
     close = difflib.get_close_matches(key, cls.model_fields, n=1)
-    return f"no option {key!r}" + (f", did you mean {close[0]!r}?" if close else "")
+    return f"no option {key!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
 
 
 def describe(cls: type[Options]) -> list[tuple[str, str, str, str]]:

@@ -123,5 +123,5 @@ def test_target_errors_are_explained() -> None:
 
 def test_options_name_the_wrong_key_and_the_close_match() -> None:
     catalogue: Catalogue = discover()
-    with pytest.raises(OptionError, match="acoustic.*no option 'n_mel', did you mean 'n_mels'"):
+    with pytest.raises(OptionError, match="acoustic.*no option 'n_mel' .did you mean 'n_mels'"):
         catalogue.options(ExtractorSpec, "acoustic", {"n_mel": 3})

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from typing import Annotated
 
 import typer
 
-from mer_core.cli import dataset, doctor, evaluate, extract, faces, features, plugins, predict, run, train
-from mer_core.errors import MerError
-
-INTERRUPTED = 130
+from mer_core.cli import INTERRUPTED, dataset, doctor, evaluate, extract, faces, features, plugins, predict, run, train
+from mer_core.errors import EnvironmentProblem, MerError, UsageError
 
 
 def build_app() -> typer.Typer:
@@ -57,25 +53,55 @@ def _root(
 
 def run_app(arguments: list[str]) -> int:
     """Run ``mer ARGUMENTS`` and return the exit code."""
+    as_json = "--json" in arguments
     try:
-        result = build_app()(arguments, standalone_mode=True)
+        result = build_app()(arguments, standalone_mode=not as_json)
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        result = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
-        return _interrupted()
-    except MerError as error:
-        from mer_core.cli.output import print_error
+        result = INTERRUPTED
+    except Exception as error:
+        return _report(error, as_json)
+    code = result if isinstance(result, int) else 0
+    if code == INTERRUPTED:
+        _tell_interrupted(as_json)
+    return code
 
-        print_error(error, as_json="--json" in arguments)
-        return error.exit_code
-    return result if isinstance(result, int) else 0
+
+def _report(error: Exception, as_json: bool) -> int:
+    """Show any error as one message with its remedy; what mer did not foresee comes with its traceback."""
+    from mer_core.cli.output import print_error
+
+    known = _as_ours(error)
+    if known is None:
+        import traceback
+
+        traceback.print_exception(error)
+        hint = "This should not happen: please report it with the lines above and the output of 'mer doctor'."
+        known = EnvironmentProblem(f"{type(error).__name__}: {error}.", hint)
+    print_error(known, as_json)
+    return known.exit_code
 
 
-def _interrupted() -> int:
-    """Say so and leave at once: a thread that is still inside a decoder must not hold up the exit."""
-    sys.stderr.write("\nInterrupted. What was extracted is kept; run the same command again to go on.\n")
-    sys.stderr.flush()
-    sys.stdout.flush()
-    if threading.active_count() > 1:
-        os._exit(INTERRUPTED)
-    return INTERRUPTED
+def _as_ours(error: Exception) -> MerError | None:
+    """``error`` in our own tree; None where nobody foresaw it."""
+    if isinstance(error, MerError):
+        return error
+    said = getattr(error, "format_message", None)  # the command line parser's errors
+    if said is not None:
+        return UsageError(str(said()), "See the command's --help.")
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return EnvironmentProblem(f"{place}{error.strerror}.", "Check the path, its permissions and the disk's space.")
+    return None
+
+
+def _tell_interrupted(as_json: bool) -> None:
+    message = "Interrupted."
+    hint = "What was extracted is kept; run the same command again to go on."
+    if as_json:
+        from mer_core.cli.output import print_json
+
+        print_json({"error": {"kind": "Interrupted", "message": message, "hint": hint, "exit_code": INTERRUPTED}})
+    else:
+        sys.stderr.write(f"\n{message} {hint}\n")

@@ -72,11 +72,20 @@ def _print_report(report: CheckReport) -> None:
     counts = ", ".join(f"{name} {count}" for name, count in report.class_counts.items()) or "no labels"
     has = ", ".join(f"{name} {count}" for name, count in report.modalities.items())
     console.print(
-        f"[bold]{report.n_clips} clips[/], {report.hours * 60:.1f} minutes, {report.speakers or 'unknown'} speakers"
+        f"[bold]{_count(report.n_clips, 'clip')}[/], {_length(report.hours * 3600)}, "
+        + (_count(report.speakers, "speaker") if report.speakers else "speakers unknown")
     )
     console.print(f"classes: {counts}\nwith:    {has}", markup=False)
-    if report.splits:
+    if set(report.splits) != {"train"}:
         console.print("splits:  " + ", ".join(f"{name} {count}" for name, count in report.splits.items()))
     for note in report.notes:
         console.print(f"note:    {note}", markup=False, soft_wrap=True)
-    console.print("[green]clean[/]" if report.clean else f"[bold]{len(report.rows)} findings[/]")
+    console.print("[green]clean[/]" if report.clean else f"[bold]{_count(len(report.rows), 'finding')}[/]")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.1f} seconds" if seconds < 60 else f"{seconds / 60:.1f} minutes"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mer_core.workflows.extract import Extraction
 
 NAME = "extract"
+LONGEST_ID = 80
 
 
 def command(
@@ -109,16 +110,25 @@ def _print(found: Extraction) -> None:
     console.print(table)
     print_failures(report.failures)
     for warning in found.warnings:
-        console.print(f"[yellow]Note[/] {warning}")
+        print_note(warning)
 
 
-def print_failures(failures: object, most: int = 10) -> None:
+def print_note(text: str) -> None:
+    """A remark on stderr, its brackets taken literally."""
+    from rich.text import Text
+
+    stderr_console().print(Text.assemble(("Note ", "yellow"), text))
+
+
+def print_failures(failures: object, most: int = 10, rest: str = "--json lists them all") -> None:
     """The first few failed clips with stage and reason, on stderr."""
     listed = list(failures)  # type: ignore[call-overload]
     console = stderr_console()
     if listed:
-        console.print(f"[yellow]Warning[/] {len(listed)} failed; the others went on:")
+        count = "1 clip" if len(listed) == 1 else f"{len(listed)} clips"
+        console.print(f"[yellow]Warning[/] {count} could not be used, wholly or in part:")
     for failure in listed[:most]:
-        console.print(f"  {failure.id} ({failure.stage}): {failure.reason}", markup=False)
+        name = failure.id if len(failure.id) <= LONGEST_ID else f"{failure.id[:LONGEST_ID]}…"
+        console.print(f"  {name} ({failure.stage}): {failure.reason}", markup=False)
     if len(listed) > most:
-        console.print(f"  and {len(listed) - most} more, all of them in report.json")
+        console.print(f"  and {len(listed) - most} more; {rest}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from mer_core.cli import flags
 from mer_core.cli.output import print_json, stderr_console, stdout_console
-from mer_core.errors import UsageError
+from mer_core.errors import EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
     from mer_core.workflows.predict import Predictions
@@ -37,6 +38,7 @@ def command(
 
     if hop is not None and window is None:
         raise UsageError("--hop needs --window.", "For example --window 5 --hop 2.5.")
+    refuse_unwritable(out)
     with show_progress(quiet=json) as progress:
         space = open_workspace(cache, workers=workers, progress=progress)
         columns = flags.pairs(column, "--column")
@@ -53,6 +55,13 @@ def command(
             stderr_console().print(f"Wrote {out}")
     if not found.predictions or (strict and found.failures):
         raise typer.Exit(1)
+
+
+def refuse_unwritable(out: Path | None) -> None:
+    """Raise before any work if ``out`` could not be written after it."""
+    folder = out.parent if out is not None else Path()
+    if out is not None and (out.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK)):
+        raise EnvironmentProblem(f"--out {out} cannot be written.", "Name a file in a folder that exists.")
 
 
 def _document(found: Predictions) -> dict[str, object]:
@@ -84,6 +93,8 @@ def _print(found: Predictions) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from mer_core.cli.extract import print_note
+
     windowed = any(p.start is not None for p in found.predictions)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("clip")
@@ -100,4 +111,4 @@ def _print(found: Predictions) -> None:
         table.add_row(Text(p.id), *span, p.label or "", *shares, heard)
     stdout_console().print(table)
     for warning in found.warnings:
-        stderr_console().print(f"[yellow]Note[/] {warning}")
+        print_note(warning)

@@ -11,6 +11,7 @@ import typer
 
 from mer_core.cli import flags
 from mer_core.cli.output import print_json, stdout_console
+from mer_core.errors import UsageError
 
 if TYPE_CHECKING:
     from mer_core.config import RunConfig
@@ -125,8 +126,16 @@ def command(
 
 
 def fold_count(text: str | None) -> int | str | None:
-    """``"5"`` -> 5; ``loo`` and None stay."""
-    return int(text) if text is not None and text.isdigit() else text
+    """``"5"`` -> 5; ``loo`` and None stay.
+
+    Raises:
+        UsageError: anything else, or fewer than two.
+    """
+    if text in (None, "loo"):
+        return text
+    if text.isdigit() and int(text) >= 2:
+        return int(text)
+    raise UsageError(f"--folds {text}: that many folds cannot be made.", "Give a number from 2 on, or loo.")
 
 
 def trainer_flags(epochs: int | None, modality_dropout: float | None, select: str | None) -> dict[str, Any]:

@@ -30,7 +30,9 @@ def print_summary(report: RunReport, folder: Path, console: Console) -> None:
         console.print(_subsets(report))
     for finding in report.findings():
         console.print(Text.assemble(("• ", "yellow"), finding))
-    print_failures(report.failures)
+    for note in report.data.notes:
+        console.print(Text.assemble(("Note ", "yellow"), note))
+    print_failures(report.failures, rest="report.json lists them all")
     console.print()
     _files(report, folder, console)
 

@@ -186,9 +186,9 @@ class _Case:
             raise TooLittleDataError("no clip of the training split has a label.", hint)
         if len(counts) == 1:
             (only,) = counts
-            message = (
-                f"all {counts[only]} labelled training clips are {self.name(only)}; there is nothing to tell apart."
-            )
+            some = f"all {counts[only]} labelled training clips are"
+            which = "the only labelled training clip is" if counts[only] == 1 else some
+            message = f"{which} {self.name(only)}; there is nothing to tell apart."
             raise TooLittleDataError(message, "Label clips of at least one other class.")
 
     def refuse_unknown_groups(self) -> None:

@@ -205,7 +205,7 @@ def _read_parquet(path: Path) -> Table:
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
     except (OSError, pyarrow.ArrowException) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        first = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise DataError(f"{path} cannot be read as Parquet: {first}.", "Write it again, or save it as CSV.") from error
     _refuse_repeated(path, tuple(table.column_names))
     rows = tuple(Row(number, cells) for number, cells in enumerate(table.to_pylist(), 1))

@@ -7,9 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from mer_core.errors import MerError
+from mer_core.errors import MediaError, MerError
 from mer_core.media.audio import read_audio, read_plain, read_sound
 from mer_core.media.container import Media
+from mer_core.media.probe import held_until
 from mer_core.media.video import VideoReader
 from mer_core.spec import AudioInput, DerivedInput, FramesInput, Input, TextInput
 from mer_core.types import Audio, Clip, Derived, Failure, Frames, FrameStream, Missing, Text
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 DECODER_VERSION = "1"
 """Raise it when decoding gives other values than before; part of every fingerprint."""
+
+WHOLE = 0.95
+"""A file that holds less of what a clip needs is truncated."""
 
 Answer = Audio | Frames | FrameStream | Text | Derived | Missing | Failure
 """What becomes of one declared input."""
@@ -157,8 +161,23 @@ class ClipReader:
 
     def _open(self, path: Path) -> Media | Failure:
         if path not in self._files:
-            self._files[path] = guarded(lambda: Media(path))
+            self._files[path] = guarded(lambda: self._whole(Media(path)))
         return self._files[path]
+
+    def _whole(self, media: Media) -> Media:
+        """``media`` if the file holds what the clip needs of it.
+
+        Raises:
+            MediaError: the file was cut off before the clip ends; decoders would say nothing.
+        """
+        held = held_until(media)
+        length = max(media.duration("sound") or 0.0, media.duration("picture") or 0.0)
+        if held is None or held >= WHOLE * (length if self.clip.end is None else min(length, self.clip.end)):
+            return media
+        media.close()
+        raise MediaError(
+            f"{media.path} is truncated: it ends after {held:.1f} of its {length:.1f} s.", "Copy or download it again."
+        )
 
 
 def face_track(derived: Mapping[str, Derived | Missing | Failure]) -> FaceTrack | Missing | Failure:

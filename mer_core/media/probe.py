@@ -111,6 +111,23 @@ def decoded_share(path: Path) -> float:
     return max(0.0, min(1.0, _riff_share(path), *shares))
 
 
+def held_until(media: Media) -> float | None:
+    """Where a file that was cut off stops holding what its index promises, in seconds; None if it holds all.
+
+    Reads only the index that mp4 and its kin open with; other formats always give None.
+    """
+    if "mp4" not in media.container.format.name:
+        return None
+    size = media.path.stat().st_size
+    lost = [
+        media.time(entry.timestamp, media.base(kind))
+        for kind in _kinds(media)
+        for entry in media.stream(kind).index_entries
+        if entry.pos + entry.size > size
+    ]
+    return max(0.0, min(lost)) if lost else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Track:
     """What decoding a track found: first and last time of an intact frame, share of intact packets."""

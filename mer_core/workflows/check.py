@@ -164,7 +164,9 @@ def _work(waiting: SimpleQueue[Path], done: SimpleQueue[tuple[Path, _File]]) -> 
 def _absent(path: Path, folders: _Folders) -> _File | None:
     if path.is_file():
         return None
-    what = "is a folder" if path.is_dir() else "does not exist"
+    if path.is_dir():
+        return _File(kind="missing-file", message=f"{path} is a folder", remedy="Name a media file in it.")
+    what = "does not exist"
     like = folders.like(path)
     remedy = f"The folder has {like!r}; correct the cell." if like else "Correct the path, or put the file there."
     return _File(kind="missing-file", message=f"{path} {what}", remedy=remedy)

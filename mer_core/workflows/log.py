@@ -14,9 +14,9 @@ from typing import Any
 class RunLog:
     """Appends events to a file and remembers how long each stage took (seconds)."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, began: float | None = None) -> None:
         self.file = file
-        self.began = time.monotonic()
+        self.began = time.monotonic() if began is None else began
         self.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.timing: dict[str, float] = {}
         self.write("started")
@@ -43,5 +43,9 @@ class RunLog:
         except BaseException as error:
             self.write(f"{name} failed", error=f"{type(error).__name__}: {error}")
             raise
+        self.finish(name, began)
+
+    def finish(self, name: str, began: float, **facts: Any) -> None:
+        """Log the end of a stage that began at ``began`` (monotonic seconds)."""
         self.timing[name] = round(time.monotonic() - began, 3)
-        self.write(f"{name} finished", seconds=self.timing[name])
+        self.write(f"{name} finished", seconds=self.timing[name], **facts)

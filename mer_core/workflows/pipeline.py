@@ -97,11 +97,11 @@ def _read(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder} is not a model folder (no {PIPELINE_FILE}).", hint)
     try:
         document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise DataError(f"{file} is damaged: {error}.", "Copy the model folder again or train again.") from None
-    if document.get("schema") != PIPELINE_SCHEMA:
+    if not isinstance(document, dict) or document.get("schema") != PIPELINE_SCHEMA:
         raise DataError(
-            f"{file} has schema {document.get('schema')}; this mer reads {PIPELINE_SCHEMA}.",
+            f"{file} is not of schema {PIPELINE_SCHEMA}, which this mer reads.",
             "Use the mer that made it, or train again.",
         )
     return document

@@ -56,18 +56,19 @@ def predict(
     space = space or open_workspace()
     pipeline = load_pipeline(Path(model), space)
     table = load_data(DataChoice(source=str(data), columns=columns or {}), space)
-    clips, failures = _windows(table.clips, window, hop) if window else (list(table.clips), [])
+    windowed = window is not None
+    clips, failures = (list(table.clips), []) if window is None else _windows(table.clips, window, hop)
     shown = {clip.id: clip for clip in clips}
     table = ClipTable(tuple(clips), pipeline.model.targets, table.source, table.notes)
     found = extract_clips(pipeline.config, table, space)
-    warnings = list(found.warnings)
+    warnings = []
     if dict(pipeline.fingerprints) != {**pipeline.fingerprints, **found.fingerprints}:
         warnings.append("Features are made by another decoder version than the model was trained with.")
     complete = complete_streams(found.features, pipeline.model)
     answers = answer(pipeline.model, complete)
     return Predictions(
         classes=pipeline.model.targets.classes,
-        predictions=tuple(_placed(one, shown[one.id], bool(window)) for one in answers),
+        predictions=tuple(_placed(one, shown[one.id], windowed) for one in answers),
         failures=(*failures, *found.report.failures, *unusable(complete, found.report)),
         warnings=tuple(warnings),
     )

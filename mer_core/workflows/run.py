@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +15,7 @@ from mer_core.config import RunConfig, write_config
 from mer_core.configure import make_config
 from mer_core.data.folds import save_folds
 from mer_core.engine import ClipFailure
-from mer_core.errors import UsageError
+from mer_core.errors import EnvironmentProblem, UsageError
 from mer_core.evaluation import Evaluation, SubsetScore
 from mer_core.report.model import RunReport
 from mer_core.types import FeatureSet
@@ -26,7 +28,7 @@ from mer_core.workflows.pipeline import save_pipeline
 from mer_core.workflows.predict import as_prediction, unusable
 from mer_core.workflows.predictions import Row, write_predictions
 from mer_core.workflows.scoring import OutOfFold, out_of_fold, score_out_of_fold, score_rows, score_subsets
-from mer_core.workflows.train import Training, train
+from mer_core.workflows.train import Training, refuse_untrainable, train
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 FILES = {
@@ -82,17 +84,22 @@ def run(
 
 def run_config(config: RunConfig, space: Workspace, *, out: Path | None = None, command: str = "") -> RunResult:
     """Like :func:`run`, for a configuration that is already resolved."""
+    refuse_folder(out)
+    began = time.monotonic()
+    table = load_data(config.data, space)
+    refuse_untrainable(table, config)
     folder = make_folder(out)
-    write_config(config, folder / "config.toml")
-    log = RunLog(folder / "log.jsonl")
-    with log.stage("data", source=config.data.source):
-        table = load_data(config.data, space)
+    if not (folder / "config.toml").is_file():
+        write_config(config, folder / "config.toml")
+    log = RunLog(folder / "log.jsonl", began)
+    log.finish("data", began, source=config.data.source)
     with log.stage("extract", clips=len(table.clips)):
         extraction = extract_clips(config, table, space)
     with log.stage("train"):
         training = train(extraction, space=space)
     with log.stage("evaluate"):
         scores = evaluate_run(extraction, training, config)
+    write_config(config, folder / "config.toml")
     save_pipeline(
         folder / "model", config, training.model, extraction.fingerprints, space.catalogue, {"run": folder.name}
     )
@@ -109,18 +116,35 @@ def run_config(config: RunConfig, space: Workspace, *, out: Path | None = None, 
     )
 
 
-def make_folder(out: Path | None) -> Path:
-    """The run's folder, created; never one that holds something else.
+def refuse_folder(out: Path | None) -> None:
+    """Make sure, before any work, that ``out`` can become the run's folder.
 
     Raises:
-        UsageError: ``out`` is a file, or a folder with other things in it.
+        UsageError: it is a file, or a folder with other things in it.
+    """
+    if out is None:
+        return
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file.", "Name a folder.")
+    if out.is_dir() and any(out.iterdir()) and not (out / "config.toml").is_file():
+        raise UsageError(f"--out {out} holds something that is not a run.", "Name a new folder.")
+
+
+def make_folder(out: Path | None) -> Path:
+    """The run's folder, created.
+
+    Raises:
+        EnvironmentProblem: it cannot be made or written.
     """
     folder = out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file.", "Name a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "config.toml").is_file():
-        raise UsageError(f"--out {folder} holds something that is not a run.", "Name a new folder.")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the folder {folder} cannot be made: {error.strerror}.", "Choose another with --out FOLDER."
+        ) from None
+    if not os.access(folder, os.W_OK):
+        raise EnvironmentProblem(f"the folder {folder} is not writable.", "Choose another with --out FOLDER.")
     return folder
 
 

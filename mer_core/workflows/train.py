@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mer_core.config import RunConfig
+from mer_core.data.dataset import ClipTable
 from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.errors import TooLittleDataError
 from mer_core.protocols import Model
 from mer_core.types import Clip, FeatureSet, Fold
+from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
-from mer_core.workflows.features import any_present, take
+from mer_core.workflows.features import any_present, label_indices, take
 from mer_core.workflows.pipeline import make_fusion, make_trainer
+from mer_core.workflows.predict import unusable
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
@@ -47,12 +50,51 @@ def train(extraction: Extraction, *, space: Workspace | None = None) -> Training
     """
     space = space or open_workspace()
     config = extraction.config
-    rows, plan = plan_training(extraction.features, extraction.table.clips, config)
+    rows, plan = _plan(extraction)
     data = take(extraction.features, rows, plan.folds)
     model = make_trainer(config, space.catalogue).fit(
         make_fusion(config, space.catalogue), data, config.seed, space.progress
     )
     return Training(model, data, rows, plan)
+
+
+def _plan(extraction: Extraction) -> tuple[IntArray, FoldPlan]:
+    """:func:`plan_training`, whose refusal also tells what became of the clips."""
+    try:
+        return plan_training(extraction.features, extraction.table.clips, extraction.config)
+    except TooLittleDataError as error:
+        lost = [*extraction.report.failures, *unusable(extraction.features, extraction.report)]
+        if not lost:
+            raise
+        first = lost[0]
+        example = f"{len(lost)} of {len(extraction.table.clips)} clips cannot be used; {first.id}: {first.reason}"
+        raise TooLittleDataError(f"{error.message} {example}", error.hint) from None
+
+
+def refuse_untrainable(table: ClipTable, config: RunConfig) -> None:
+    """Refuse, before hours of extraction, labels that no folds or model can be made of.
+
+    Raises:
+        TooLittleDataError: no label, or one class only; the table's remarks are part of the hint.
+    """
+    clips = table.clips
+    groups = clip_groups(clips, config.folds.group)
+    try:
+        plan_folds(
+            label_indices(clips, table.targets),
+            groups if config.folds.kind == "grouped" and any(groups) else None,
+            [clip.split for clip in clips],
+            k=config.folds.k,
+            seed=config.seed,
+            kind=config.folds.kind,
+            classes=table.targets.classes,
+        )
+    except TooLittleDataError as error:
+        raise TooLittleDataError(error.message, " ".join([error.hint, *map(_sentence, table.notes)])) from None
+
+
+def _sentence(note: str) -> str:
+    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
 
 
 def plan_training(features: FeatureSet, clips: Sequence[Clip], config: RunConfig) -> tuple[IntArray, FoldPlan]:
@@ -61,8 +103,8 @@ def plan_training(features: FeatureSet, clips: Sequence[Clip], config: RunConfig
     rows = np.asarray([i for i, c in enumerate(clips) if c.split != "test" and usable[i]], dtype=np.int64)
     if not (features.labels[rows] >= 0).any():
         raise TooLittleDataError(
-            "no clip has both a label and a modality of this run.",
-            "Check the label column (--column label=NAME) and the modalities with 'mer dataset check'.",
+            "no labelled clip has any modality of this run.",
+            "Choose other --modalities, or see 'mer dataset check' and 'mer faces sheet'.",
         )
     chosen = take(features, rows)
     plan = plan_folds(

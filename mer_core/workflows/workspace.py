@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer_core.errors import EnvironmentProblem
+from mer_core.errors import EnvironmentProblem, UsageError
 from mer_core.protocols import Progress
 from mer_core.registry import Catalogue, discover
 from mer_core.workflows.places import Cache, open_cache
@@ -65,6 +65,7 @@ def pick_device(wanted: str) -> str:
     """``auto`` becomes ``cuda:0`` where there is a GPU that torch can use, else ``cpu``.
 
     Raises:
+        UsageError: torch knows no such kind of device.
         EnvironmentProblem: a GPU is asked for and torch sees none.
     """
     if wanted == "cpu":
@@ -78,4 +79,8 @@ def pick_device(wanted: str) -> str:
         raise EnvironmentProblem(
             f"--device {wanted}: torch sees no GPU here.", "Use --device cpu, or see 'mer doctor'."
         )
+    try:
+        torch.device(wanted)
+    except RuntimeError:
+        raise UsageError(f"--device {wanted}: there is no such device.", "Use auto, cpu or cuda:0.") from None
     return wanted
