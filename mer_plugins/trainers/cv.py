@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mer_core.errors import DataError
+from mer_core.errors import DataError, PluginError
 from mer_core.pooling import Standardiser, count_nonfinite
 from mer_core.protocols import Fusion, Progress, TrainingData
 from mer_plugins.trainers.dropout import replace_dropout
@@ -55,7 +55,7 @@ class CrossValidation:
             loop = Loop(members, tables, plan, data.labels, _modalities(data), self.options)
             loop.run(Noise(seed, len(modules), self.device, dtype), seed, progress)
         for module, curve in zip(modules, loop.curves, strict=True):
-            module.load_state_dict(curve.best)
+            module.load_state_dict({key: curve.best[key] for key in module.state_dict()})
         fitted = [FittedMember(m.eval(), s) for m, s in zip(modules, scalers, strict=True)]
         summary = self._summary(data, plan, loop, seed, modules[0])
         return FusionModel(data.targets, data.streams, fitted, summary)
@@ -73,11 +73,16 @@ class CrossValidation:
         return found
 
     def _members(self, modules: Sequence[nn.Module], tables: Tables) -> Members:
-        stack = self.options.stacked
-        if stack is None:
-            rows = torch.zeros((len(modules), 2), dtype=torch.int64, device=self.device)
-            stack = can_stack(modules, *tables.gather(rows))
-        return Stacked(modules) if stack else Looped(modules)
+        """One stacked model, or a loop over members where that is wanted or the fusion needs it."""
+        wanted = self.options.stacked
+        if wanted is False or (wanted is None and len(modules) == 1):
+            return Looped(modules)
+        rows = torch.zeros((len(modules), 2), dtype=torch.int64, device=self.device)
+        if can_stack(modules, *tables.gather(rows)):
+            return Stacked(modules)
+        if wanted:
+            raise PluginError("this fusion cannot be stacked.", "Leave out stacked=true: folds then train in a loop.")
+        return Looped(modules)
 
     def _summary(self, data: TrainingData, plan: Plan, loop: Loop, seed: int, module: nn.Module) -> dict[str, Any]:
         return {

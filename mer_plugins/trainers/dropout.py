@@ -8,6 +8,7 @@ CPU), so rates are rounded to 1/256; the scale matches the rounded rate, which k
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,17 +86,13 @@ class Site:
 
 def find_sites(module: nn.Module, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> list[Site]:
     """Every dropout call of a training pass over one batch, in order of modules, then of calls."""
-    found = dropouts(module)
-    was_training = module.training
+    watched = copy.deepcopy(module)
+    found = dropouts(watched)
     for drop in found.values():
         drop.seen = []
     with torch.no_grad():
-        module.train()(x, mask)
-    module.train(was_training)
-    sites = [Site(n, shape, d.threshold, d.scale) for n, d in found.items() for shape in d.seen or ()]
-    for drop in found.values():
-        drop.seen = None
-    return sites
+        watched.train()(x, mask)
+    return [Site(n, shape, d.threshold, d.scale) for n, d in found.items() for shape in d.seen or ()]
 
 
 @contextmanager

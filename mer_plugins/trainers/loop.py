@@ -42,7 +42,9 @@ class Curve:
     def facts(self) -> dict[str, Any]:
         """JSON-able; epochs count from 1."""
         facts: dict[str, Any] = {"train_loss": self.train_loss, "chosen_epoch": self.chosen}
-        return {**facts, "checked_epochs": self.checked, "selection_waf": self.waf} if self.waf else facts
+        if self.waf:
+            facts |= {"checked_epochs": self.checked, "selection_waf": [round(waf, 6) for waf in self.waf]}
+        return facts
 
 
 class Loop:
@@ -60,9 +62,11 @@ class Loop:
         self.steps = steps_per_epoch(plan.parts, options.batch_size)
         self.epochs = epoch_count(self.steps, options)
         self.labels = torch.from_numpy(labels[tables.rows])
+        self.device = members.parameters()[0].device
         self.curves = [Curve() for _ in plan.parts]
-        make = torch.optim.AdamW if options.decoupled else torch.optim.Adam
-        self.optimiser = make(members.parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=True)
+        self.optimiser = torch.optim.Adam(
+            members.parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=True
+        )
 
     def run(self, noise: Noise, seed: int, progress: Progress | None = None) -> None:
         """Train; afterwards ``curves[f].best`` is the chosen state of member ``f``.
@@ -76,23 +80,24 @@ class Loop:
             total = torch.zeros(len(self.trains), dtype=torch.float64)
             for step, (rows, weights) in enumerate(batches.epoch()):
                 self._set_rate((epoch - 1) * self.steps + step)
-                total += self._step(torch.from_numpy(rows), torch.from_numpy(weights), noise)
+                total += self._step(torch.from_numpy(rows), torch.from_numpy(weights), noise).cpu()
             self._record(epoch, (total / self.steps).tolist())
             if progress is not None:
                 progress("train", epoch * self.steps, self.epochs * self.steps, f"epoch {epoch}/{self.epochs}")
 
     def _step(self, rows: Tensor, weights: Tensor, noise: Noise) -> Tensor:
-        x, mask = self.tables.gather(rows.to(noise.device))
+        """One optimiser step on clips ``rows`` [F, B]; losses [F]."""
+        x, mask = self.tables.gather(rows.to(self.device))
         if self.sites is None:
             self.sites = self.members.sites(x, mask)
         out = self.members.forward(x, self._dropped(mask, noise), noise.factors(self.sites))
-        labels = self.labels.to(noise.device)[rows.to(noise.device)]
+        labels = self.labels[rows].to(self.device)
         each = cross_entropy(out.logits.flatten(0, 1), labels.flatten(), reduction="none").view(rows.shape)
         losses = (each * weights.to(each)).sum(1) + out.extra
         losses.sum().backward()
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        return losses.detach().double().cpu()
+        return losses.detach().double()
 
     def _dropped(self, mask: Mapping[str, Tensor], noise: Noise) -> dict[str, Tensor]:
         """Presence per stream after modality dropout; streams of one modality go together."""
@@ -140,16 +145,17 @@ class Loop:
             if not curve.waf or waf > max(curve.waf):
                 curve.best, curve.chosen = self.members.state(fold), epoch
             curve.checked.append(epoch)
-            curve.waf.append(round(waf, 6))
+            curve.waf.append(waf)
 
     @torch.no_grad()
     def _selection_waf(self) -> list[float]:
         self.members.train(False)
         longest = max(len(rows) for rows in self.choose)
         padded = torch.from_numpy(np.stack([np.resize(rows, longest) for rows in self.choose]))
-        chunks = [self.members.forward(*self.tables.gather(c), {}).logits for c in padded.split(_EVALUATED, dim=1)]
-        guess = torch.cat(chunks, dim=1).argmax(-1).cpu().numpy()
-        truth = self.labels.cpu().numpy()
+        chunks = torch.split(padded.to(self.device), _EVALUATED, dim=1)
+        logits = [self.members.forward(*self.tables.gather(rows), {}).logits for rows in chunks]
+        guess = torch.cat(logits, dim=1).argmax(-1).cpu().numpy()
+        truth = self.labels.numpy()
         return [weighted_f1(truth[rows], guess[f, : len(rows)]) for f, rows in enumerate(self.choose)]
 
 

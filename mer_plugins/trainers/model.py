@@ -66,8 +66,8 @@ class FusionModel:
     def predict(self, features: Mapping[str, StreamData], fold: int | None = None) -> NDArray[np.float64]:
         """Probabilities [N, C]; see :meth:`logits` for what ``features`` may lack."""
         logits = self.logits(features, fold)
-        exact = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return exact / exact.sum(axis=1, keepdims=True)
+        found: NDArray[np.float64] = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
+        return found
 
     def logits(self, features: Mapping[str, StreamData], fold: int | None = None) -> NDArray[np.float64]:
         """Logits [N, C] of member ``fold``, or the mean over members.
@@ -122,7 +122,8 @@ def load_model(folder: Path, fusion: Fusion, device: str) -> FusionModel:
         DataError: if files are missing, of another format, or do not fit ``fusion``.
     """
     facts, tensors = _read(folder)
-    targets = TargetSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts["targets"].items()})
+    kept = facts["targets"]
+    targets = TargetSpec(tuple(kept["classes"]), tuple(kept["values"]), kept["votes"])
     streams = {info["name"]: StreamInfo(**info) for info in facts["streams"]}
     members = []
     for number, limit in enumerate(facts["limits"]):

@@ -13,23 +13,23 @@ class CvOptions(Options):
     """Options of the trainer ``cv``."""
 
     epochs: int | None = Field(default=None, ge=1)
-    """Passes over the training part; by default as many as min_steps needs."""
+    """Passes over the training part; by default as many as min_steps and min_epochs need."""
     min_steps: int = Field(default=1000, ge=1)
     """Optimiser steps at least, unless epochs is given."""
+    min_epochs: int = Field(default=20, ge=1)
+    """Passes over the training part at least, unless epochs is given."""
     batch_size: int = Field(default=64, ge=1)
     """Clips per step and fold, at most."""
-    lr: float = Field(default=1e-3, gt=0)
+    lr: float = Field(default=3e-4, gt=0)
     """Learning rate at the start."""
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine"] = "cosine"
     """How the learning rate goes on: as it is, or down to zero along half a cosine."""
-    weight_decay: float = Field(default=1e-5, ge=0)
-    """L2 penalty inside Adam; with decoupled, AdamW's decay."""
-    decoupled: bool = False
-    """AdamW instead of Adam."""
+    weight_decay: float = Field(default=3e-4, ge=0)
+    """L2 penalty, added to the gradient as Adam's own weight decay."""
     standardise: bool = True
     """Standardise each column on the fold's own present, labelled training rows."""
-    limit: float | None = Field(default=None, gt=0)
-    """Standardised values beyond this many deviations are set to it."""
+    limit: float | None = Field(default=10.0, gt=0)
+    """Standardised values beyond this many deviations are set to it; null leaves them."""
     select: Literal["last", "inner", "val"] = "last"
     """Which epoch is kept: the last, the best on a part of the training clips, or the best on the scored part."""
     inner_fraction: float = Field(default=0.15, gt=0, lt=0.5)

@@ -73,21 +73,19 @@ def _inner_plan(data: TrainingData, trains: Sequence[Rows], last: tuple[Part, ..
 
 def _inner(data: TrainingData, train: Rows, share: float, rng: np.random.Generator) -> Part:
     """Hold out whole groups where there are several, else clips class by class."""
-    groups = np.asarray(data.groups)[train] if data.groups is not None else train
-    if data.groups is not None and len(np.unique(groups)) > 1:
-        held = np.isin(groups, _some_groups(groups, share, rng))
-    else:
-        held = _some_of_each(data.labels[train], share, rng)
+    groups = np.asarray(data.groups or [""] * len(data.labels))[train]
+    several = len(np.unique(groups)) > 1
+    held = _some_groups(groups, share, rng) if several else _some_of_each(data.labels[train], share, rng)
     return Part(train[~held], train[held])
 
 
-def _some_groups(groups: NDArray[np.str_], share: float, rng: np.random.Generator) -> list[str]:
+def _some_groups(groups: NDArray[np.str_], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Shuffled groups until ``share`` of the clips is reached; at least one, never all."""
     names, counts = np.unique(groups, return_counts=True)
     order = rng.permutation(len(names))
     reached = np.cumsum(counts[order]) - counts[order] / 2 <= share * len(groups)
     taken = min(max(1, int(reached.sum())), len(names) - 1)
-    return [str(name) for name in names[order[:taken]]]
+    return np.isin(groups, names[order[:taken]])
 
 
 def _some_of_each(labels: Rows, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -113,8 +111,8 @@ def steps_per_epoch(parts: Sequence[Part], batch_size: int) -> int:
 
 
 def epoch_count(steps: int, options: CvOptions) -> int:
-    """Epochs asked for, or as many as ``min_steps`` needs at ``steps`` per epoch."""
-    return options.epochs or math.ceil(options.min_steps / steps)
+    """Epochs asked for, or as many as ``min_steps`` and ``min_epochs`` need at ``steps`` per epoch."""
+    return options.epochs or max(options.min_epochs, math.ceil(options.min_steps / steps))
 
 
 class Batches:

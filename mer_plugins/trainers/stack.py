@@ -28,7 +28,7 @@ class Outputs(NamedTuple):
 class Members(Protocol):
     """F members trained together."""
 
-    def parameters(self) -> list[nn.Parameter]:
+    def parameters(self) -> list[Tensor]:
         """What the optimiser changes."""
         ...
 
@@ -50,8 +50,8 @@ class Members(Protocol):
 
 
 def can_stack(modules: Sequence[nn.Module], x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> bool:
-    """Whether there are several members and a batched pass over ``x`` and ``mask`` works, gradients included."""
-    if len(modules) < 2:
+    """Whether a batched pass over ``x`` and ``mask`` works, gradients included, and no weight has two names."""
+    if len(list(modules[0].named_parameters(remove_duplicate=False))) != len(list(modules[0].parameters())):
         return False
     try:
         stacked = Stacked(modules)
@@ -68,13 +68,15 @@ class Stacked:
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         params, self.buffers = stack_module_state(list(modules))
-        self.params = {name: _as_gradients_come(value) for name, value in params.items()}
+        self.flipped = {name for name, value in params.items() if value.dim() == 3}
+        self.params = {name: self._flip(name, value).detach().contiguous() for name, value in params.items()}
+        for name, value in params.items():
+            self.params[name].requires_grad_(value.requires_grad)
         self.base = copy.deepcopy(modules[0])
         self.drops = dropouts(self.base)
-        self.tied = len(params) != len(list(self.base.named_parameters(remove_duplicate=False)))
         self.batched = torch.vmap(self._one, randomness="different")
 
-    def parameters(self) -> list[nn.Parameter]:
+    def parameters(self) -> list[Tensor]:
         """Tensors [F, ...]."""
         return [p for p in self.params.values() if p.requires_grad]
 
@@ -84,7 +86,8 @@ class Stacked:
 
     def forward(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], factors: Factors) -> Outputs:
         """One batched pass."""
-        logits, extra = self.batched(self.params, self.buffers, dict(x), dict(mask), factors)
+        params = {name: self._flip(name, value) for name, value in self.params.items()}
+        logits, extra = self.batched(params, self.buffers, dict(x), dict(mask), factors)
         return Outputs(logits, extra)
 
     def sites(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> list[Site]:
@@ -93,12 +96,22 @@ class Stacked:
 
     def state(self, member: int) -> dict[str, Tensor]:
         """Slices along the fold axis."""
-        stacked = {**self.params, **self.buffers}
-        return {key: value[member].detach().clone() for key, value in stacked.items()}
+        stacked = {**{name: self._flip(name, value) for name, value in self.params.items()}, **self.buffers}
+        return {
+            key: value[member].detach().clone(memory_format=torch.contiguous_format) for key, value in stacked.items()
+        }
+
+    def _flip(self, name: str, value: Tensor) -> Tensor:
+        """Matrices [F, out, in] are kept as [F, in, out].
+
+        A batched product makes the gradient of a linear layer's weight in that order: kept in the other,
+        it would be transposed in every step.
+        """
+        return value.transpose(1, 2) if name in self.flipped else value
 
     def _one(self, params: Any, buffers: Any, x: Any, mask: Any, factors: Any) -> tuple[Tensor, Tensor]:
         with supplied(self.drops, factors):
-            output = functional_call(self.base, (params, buffers), (x, mask), tie_weights=self.tied)
+            output = functional_call(self.base, (params, buffers), (x, mask), tie_weights=False)
         return output.logits, _extra(output.losses, output.logits)
 
 
@@ -109,7 +122,7 @@ class Looped:
         self.modules = list(modules)
         self.drops = [dropouts(module) for module in modules]
 
-    def parameters(self) -> list[nn.Parameter]:
+    def parameters(self) -> list[Tensor]:
         """All members' parameters, member after member."""
         return [p for module in self.modules for p in module.parameters() if p.requires_grad]
 
@@ -137,17 +150,6 @@ class Looped:
         with supplied(self.drops[number], own):
             output = module({k: v[number] for k, v in x.items()}, {k: v[number] for k, v in mask.items()})
         return Outputs(output.logits, _extra(output.losses, output.logits))
-
-
-def _as_gradients_come(stacked: Tensor) -> Tensor:
-    """Stacked matrices [F, out, in] laid out in memory as [F, in, out].
-
-    A batched product makes the gradient of a linear layer's weight in that layout; if the parameter has
-    the same one, autograd keeps the gradient as it is instead of transposing it in every step.
-    """
-    if stacked.dim() != 3 or not stacked.requires_grad:
-        return stacked
-    return stacked.detach().transpose(1, 2).contiguous().transpose(1, 2).requires_grad_()
 
 
 def _first(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from mer_core.protocols import TrainingData
 from mer_core.types import StreamData
 
 Rows = NDArray[np.int64]
-_CHUNK = 256
+_CHUNK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class StreamTable:
         """``rows`` [F, B] -> standardised values [F, B, D] and presence bool [F, B]."""
         own = torch.arange(len(rows), device=rows.device).unsqueeze(1) if len(self.values) > 1 else 0
         flat = (rows + own * self.values.shape[1]).flatten()
-        found = self.values.flatten(0, 1).index_select(0, flat).unflatten(0, rows.shape)
+        found = self.values.flatten(0, 1).index_select(0, flat).view(*rows.shape, -1)
         present = self.present.flatten().index_select(0, flat).view(rows.shape)
         return self._standardised(found), present
 
