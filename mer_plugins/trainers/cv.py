@@ -21,6 +21,7 @@ from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Part, Plan, make_plan
 from mer_plugins.trainers.stack import Looped, Members, Stacked, can_stack
 from mer_plugins.trainers.tables import Tables, build_tables, folded
+from mer_plugins.trainers.threads import fitting_threads, step_operations
 
 __all__ = ["CrossValidation", "CvOptions"]
 
@@ -49,7 +50,9 @@ class CrossValidation:
         dtype = getattr(torch, self.options.precision)
         tables = build_tables(data, scalers, plan.rows, self.device, dtype, self.options.table_gb * 1e9)
         modules = [_build(fusion, data, seed, fold).to(self.device, dtype) for fold in range(len(plan.parts))]
-        with torch.random.fork_rng():
+        weights = sum(p.numel() for p in modules[0].parameters())
+        work = step_operations(weights, len(modules), self.options.batch_size)
+        with torch.random.fork_rng(), fitting_threads(work):
             torch.manual_seed(seed)
             members = self._members([replace_dropout(copy.deepcopy(m)) for m in modules], tables)
             loop = Loop(members, tables, plan, data.labels, _modalities(data), self.options)
