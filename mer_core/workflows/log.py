@@ -12,13 +12,14 @@ from typing import Any
 
 
 class RunLog:
-    """Appends events to a file and remembers how long each stage took (seconds)."""
+    """Writes events to a new file and remembers how long each stage took (seconds)."""
 
     def __init__(self, file: Path, began: float | None = None) -> None:
         self.file = file
         self.began = time.monotonic() if began is None else began
         self.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.timing: dict[str, float] = {}
+        self.file.unlink(missing_ok=True)
         self.write("started")
 
     @property
