@@ -230,6 +230,7 @@ def test_check_names_every_one_of_them(everything: Path, call: Call) -> None:
     assert all("missing-file" in kinds[name] for name in ("folder", "gone"))
     assert "no-modality" in kinds["nothing"]
     assert "no-audio" in kinds["mute"]
+    assert "unreadable" in kinds["nan"]
 
 
 def test_predict_a_folder_of_bad_files(finished: Path, media: Path, shared_cache: Path, call: Call) -> None:

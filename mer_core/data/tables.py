@@ -19,6 +19,9 @@ from mer_core.errors import DataError
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet")
 """File name endings that are read as tables."""
 
+LONGEST_ID = 80
+"""Longer ids are cut where a person reads them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -39,8 +42,9 @@ class Finding:
     @property
     def place(self) -> str:
         """``row 5 (clip a1), column 'start'``, as far as known."""
-        clip = f" (clip {self.id})" if self.id and self.row is not None else ""
-        row = f"row {self.row}{clip}" if self.row is not None else self.id or ""
+        name = self.id if self.id is None or len(self.id) <= LONGEST_ID else f"{self.id[:LONGEST_ID]}…"
+        clip = f" (clip {name})" if name and self.row is not None else ""
+        row = f"row {self.row}{clip}" if self.row is not None else name or ""
         return ", ".join(part for part in (row, f"column {self.column!r}" if self.column else "") if part)
 
 

@@ -108,8 +108,32 @@ def _segment(path: Path, load: Loader, native: int, rate: int, start: float | No
             "Check that it plays, and start and end if the row has them.",
         )
     if not np.isfinite(cut).all():
-        raise MediaError(f"the sound of {path} has values that are not finite.", "Export it again.")
+        raise _nonfinite(path)
     return Audio(np.ascontiguousarray(cut), rate)
+
+
+def refuse_nonfinite(path: Path) -> None:
+    """Read a plain audio file of floating-point samples for values that :func:`read_audio` refuses.
+
+    Every other coding holds finite values only, and is not read.
+
+    Raises:
+        MediaError: a sample is NaN or infinite.
+    """
+    if path.suffix.lower() not in PLAIN:
+        return
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            blocks = file.blocks(blocksize=1 << 18, dtype="float32") if file.subtype in ("FLOAT", "DOUBLE") else ()
+            whole = all(np.isfinite(block).all() for block in blocks)
+    except soundfile.LibsndfileError:
+        return
+    if not whole:
+        raise _nonfinite(path)
+
+
+def _nonfinite(path: Path) -> MediaError:
+    return MediaError(f"the sound of {path} has values that are not finite.", "Export it again.")
 
 
 def _ratio(native: int, rate: int) -> tuple[int, int]:

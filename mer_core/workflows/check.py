@@ -18,6 +18,7 @@ from mer_core.data.dataset import Scan, scan_clips
 from mer_core.data.tables import Finding
 from mer_core.data.vocabulary import collision_note, collisions
 from mer_core.errors import MediaError
+from mer_core.media.audio import refuse_nonfinite
 from mer_core.media.probe import MediaInfo, decoded_share, probe
 from mer_core.protocols import Progress
 from mer_core.types import Clip
@@ -175,6 +176,7 @@ def _absent(path: Path, folders: _Folders) -> _File | None:
 def _open(path: Path) -> _File:
     try:
         info = probe(path)
+        refuse_nonfinite(path)
         return _File(info, decoded_share(path) if info.has_audio or info.has_video else 0.0)
     except MediaError as error:
         return _File(kind="unreadable", message=error.message.rstrip("."), remedy=error.hint)
