@@ -93,6 +93,8 @@ def _as_ours(error: Exception) -> MerError | None:
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return EnvironmentProblem(f"{place}{error.strerror}.", "Check the path, its permissions and the disk's space.")
+    if "No space left on device" in str(error):  # libraries that write by themselves raise errors of their own
+        return EnvironmentProblem(f"the disk is full: {error}.", "Free some space, or choose other --out and --cache.")
     return None
 
 
