@@ -32,6 +32,7 @@ class Units:
 
 
 def units_of(truth: IntArray, predictions: Sequence[IntArray], n_classes: int, groups: Sequence[str] | None) -> Units:
+    """What a bootstrap draws: groups where they are given, else clips."""
     return (
         _clip_units(truth, predictions, n_classes)
         if groups is None

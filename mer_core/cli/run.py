@@ -15,6 +15,7 @@ from mer_core.errors import UsageError
 
 if TYPE_CHECKING:
     from mer_core.config import RunConfig
+    from mer_core.workflows.run import RunResult
     from mer_core.workflows.workspace import Workspace
 
 NAME = "run"
@@ -114,8 +115,13 @@ def command(
             result = run_config(settings, space, out=out, command=command_line())
     if plan:
         _show_plan(document, json)
-        return
-    if json:
+    else:
+        show_result(result, json, strict)
+
+
+def show_result(result: RunResult, as_json: bool, strict: bool) -> None:
+    """The summary or the JSON document of a finished run; exit 1 under ``--strict`` with failures."""
+    if as_json:
         print_json({**result.report.document(), "folder": str(result.folder)})
     else:
         from mer_core.cli.summary import print_summary

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from mer_core.cli import flags
 from mer_core.cli import run as run_command
-from mer_core.cli.output import print_json, stdout_console
 
 NAME = "train"
 
@@ -68,11 +65,4 @@ def command(
         )
         refuse_unextracted(settings, space)
         result = run_config(settings, space, out=out, command=run_command.command_line())
-    if json:
-        print_json({**result.report.document(), "folder": str(result.folder)})
-    else:
-        from mer_core.cli.summary import print_summary
-
-        print_summary(result.report, result.folder, stdout_console())
-    if strict and result.report.failures:
-        raise typer.Exit(1)
+    run_command.show_result(result, json, strict)
