@@ -99,6 +99,7 @@ def make_config(
         "device": device or saved.get("device", "auto"),
     }
     _refuse_unused(asked, resolved)
+    _refuse_optimism(resolved["trainer"]["options"], protocol_spec)
     return validate_config(resolved)
 
 
@@ -259,6 +260,16 @@ def _folds(
         base["group"] = group
         base["kind"] = "grouped"
     return base
+
+
+def _refuse_optimism(options: Mapping[str, Any], protocol: ProtocolSpec | None) -> None:
+    """Choosing the epoch on the scored clips is only for protocols that were published with it."""
+    published = protocol is not None and protocol.trainer_options.get("select") == "val"
+    if options.get("select") == "val" and not published:
+        raise UsageError(
+            "--select val would choose the epoch on the very clips that are scored.",
+            "Use --select inner, or --protocol mer2024, which marks its score as optimistic.",
+        )
 
 
 def _refuse_unused(asked: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:

@@ -79,6 +79,7 @@ def test_extractor_flag_replaces_and_aliases(catalogue: Catalogue) -> None:
         ({"options": ["acoustic=1"]}, "OWNER.KEY=VALUE"),
         ({"folds": "many"}, "folds.k"),
         ({"pooling": "max"}, "pooling"),
+        ({"trainer_options": {"select": "val"}}, "choose the epoch on the very clips that are scored"),
     ],
 )
 def test_wrong_settings_say_what_to_write(catalogue: Catalogue, settings: dict[str, object], message: str) -> None:
