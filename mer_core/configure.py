@@ -65,7 +65,7 @@ def make_config(
     asked = {owner: dict(values) for owner, values in _pairs(options).items()}
     streams = _streams(catalogue, saved, preset_spec, modalities, extractors, preset)
     default_pooling = pooling or (protocol_spec.pooling if protocol_spec else "")
-    resolved = {
+    resolved: dict[str, Any] = {
         "data": _data(saved, data, columns, label_map, asked),
         "streams": {
             name: _stream(catalogue, name, choice, default_pooling, preset_spec, asked)

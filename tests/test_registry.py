@@ -36,7 +36,7 @@ def test_shipped_plugins_come_through_the_entry_point() -> None:
 
 
 def test_unknown_name_gets_the_close_match() -> None:
-    with pytest.raises(PluginError, match="no extractor called 'acustic'.*Did you mean 'acoustic'"):
+    with pytest.raises(PluginError, match=r"no extractor called 'acustic'.*Did you mean 'acoustic'"):
         discover().find(ExtractorSpec, "acustic")
 
 
@@ -50,7 +50,7 @@ def test_two_of_one_name_are_listed_and_the_bare_name_is_refused() -> None:
 
 def test_missing_package_names_the_install_line() -> None:
     spec = extractor("needy", requires=("no_such_package_here",), install="pip install 'needy[all]'")
-    with pytest.raises(MissingPackageError, match="no_such_package_here.*pip install 'needy\\[all\\]'"):
+    with pytest.raises(MissingPackageError, match=r"no_such_package_here.*pip install 'needy\[all\]'"):
         discover([plugin(spec)]).load(ExtractorSpec, "needy")
 
 
@@ -117,11 +117,11 @@ def test_an_entry_point_that_raises_on_import_is_a_problem(monkeypatch: pytest.M
 
 def test_target_errors_are_explained() -> None:
     catalogue = discover([plugin(extractor("gone", target="collections:NoSuchThing"))])
-    with pytest.raises(PluginError, match="gone@extra.*NoSuchThing"):
+    with pytest.raises(PluginError, match=r"gone@extra.*NoSuchThing"):
         catalogue.load(ExtractorSpec, "gone")
 
 
 def test_options_name_the_wrong_key_and_the_close_match() -> None:
     catalogue: Catalogue = discover()
-    with pytest.raises(OptionError, match="acoustic.*no option 'n_mel' .did you mean 'n_mels'"):
+    with pytest.raises(OptionError, match=r"acoustic.*no option 'n_mel' .did you mean 'n_mels'"):
         catalogue.options(ExtractorSpec, "acoustic", {"n_mel": 3})
