@@ -47,8 +47,8 @@ class CrossValidation:
         _check(data)
         plan = make_plan(data, self.options, seed)
         scalers = [self._standardisers(data, part, fold) for fold, part in enumerate(plan.parts)]
-        dtype = getattr(torch, self.options.precision)
-        tables = build_tables(data, scalers, plan.rows, self.device, dtype, self.options.table_gb * 1e9)
+        dtype = torch.float64 if self.options.precision == "float64" else torch.float32
+        tables = build_tables(data, scalers, plan.rows, self.device, dtype)
         modules = [_build(fusion, data, seed, fold).to(self.device, dtype) for fold in range(len(plan.parts))]
         weights = sum(p.numel() for p in modules[0].parameters())
         work = step_operations(weights, len(modules), self.options.batch_size)

@@ -90,7 +90,9 @@ class Loop:
         x, mask = self.tables.gather(rows.to(self.device))
         if self.sites is None:
             self.sites = self.members.sites(x, mask)
-        out = self.members.forward(x, self._dropped(mask, noise), noise.factors(self.sites))
+        kept, factors = self._dropped(mask, noise), noise.factors(self.sites)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
+            out = self.members.forward(x, kept, factors)
         labels = self.labels[rows].to(self.device)
         each = cross_entropy(out.logits.flatten(0, 1), labels.flatten(), reduction="none").view(rows.shape)
         losses = (each * weights.to(each)).sum(1) + out.extra

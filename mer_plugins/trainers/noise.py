@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mer_plugins.trainers.dropout import Factors, Site
@@ -60,7 +59,10 @@ class Noise:
     def _bytes(self, count: int) -> Tensor:
         """Random bytes [F, count], each fold's from its own generator."""
         if self.numpy:
-            return torch.from_numpy(np.stack([_random_bytes(rng, count) for rng in self.generators]))
+            words = np.empty((self.folds, -(-count // 8)), "<u8")
+            for row, rng in zip(words, self.generators, strict=True):
+                row[:] = rng.bit_generator.random_raw(len(row))
+            return torch.from_numpy(words.view(np.uint8)[:, :count])
         empty = torch.empty((self.folds, count), dtype=torch.uint8, device=self.device)
         for row, drawer in zip(empty, self.device_generators, strict=True):
             row.random_(0, 256, generator=drawer)
@@ -73,9 +75,3 @@ class Noise:
 
     def _on_device(self, rng: np.random.Generator) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(int(rng.integers(2**63)))
-
-
-def _random_bytes(rng: np.random.Generator, count: int) -> NDArray[np.uint8]:
-    words = rng.bit_generator.random_raw(-(-count // 8))
-    found: NDArray[np.uint8] = np.asarray(words, "<u8").view(np.uint8)[:count]
-    return found

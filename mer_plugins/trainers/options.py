@@ -42,7 +42,5 @@ class CvOptions(Options):
     """Decide for each clip, or once for the whole batch."""
     stacked: bool | None = None
     """Train all folds as one stacked model; by default where the fusion allows it."""
-    precision: Literal["float32", "float64"] = "float32"
-    """Floating-point type of training and prediction."""
-    table_gb: float = Field(default=2.0, ge=0)
-    """Memory for standardised copies of the features, one per fold; beyond it rows are standardised per batch."""
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    """Floating-point type of training; bfloat16 keeps weights in float32 and only multiplies matrices in bfloat16."""

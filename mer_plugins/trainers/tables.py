@@ -1,14 +1,13 @@
-"""The features as the training loop wants them: one gather per stream and step, already standardised.
+"""The features as the training loop wants them: one gather per stream and step, standardised on the way.
 
-Each fold has its own standardisation. Where memory allows (``table_gb``) every fold gets its own
-standardised copy of the rows it needs; otherwise raw rows are gathered and standardised per batch.
-The two ways do the same operations on the same numbers, so they give the same bits.
+Each fold has its own standardisation, but all folds share one copy of the raw rows: standardising a
+gathered batch costs a few per cent of a step, a standardised copy per fold would cost five times the
+memory and the time to fill it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,16 +20,45 @@ from mer_core.protocols import TrainingData
 from mer_core.types import StreamData
 
 Rows = NDArray[np.int64]
-_CHUNK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class FoldScales:
+    """The standardisers of F folds as tensors [F, 1, D]; ``None`` where there is nothing to do."""
+
+    median: Tensor | None
+    mean: Tensor | None
+    scale: Tensor | None
+    limit: float | None
+
+    @classmethod
+    def of(cls, parts: Sequence[Standardiser], holes: bool, device: str) -> FoldScales:
+        """``holes``: the stream has non-finite cells, which the median replaces."""
+
+        def stacked(name: str) -> Tensor:
+            return torch.from_numpy(np.stack([getattr(part, name) for part in parts])).unsqueeze(1).to(device)
+
+        idle = all((part.mean == 0).all() and (part.scale == 1).all() for part in parts)
+        median = stacked("median") if holes else None
+        return cls(median, None if idle else stacked("mean"), None if idle else stacked("scale"), parts[0].limit)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """``x`` [F, B, D], which may change: the same operations as :meth:`Standardiser.apply`."""
+        if self.median is not None:
+            x = torch.where(x.isfinite(), x, self.median)
+        if self.mean is not None and self.scale is not None:
+            x = x.sub_(self.mean).mul_(self.scale)
+        bound = torch.finfo(x.dtype).max if self.limit is None else self.limit
+        return x if self.mean is None and self.limit is None else x.clamp_(-bound, bound)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamTable:
-    """One stream for F folds: ``values`` [G, n, D] and ``present`` bool [G, n], G being F or 1 (shared)."""
+    """One stream for F folds: raw ``values`` [G, n, D] and ``present`` bool [G, n], G being F or 1 (shared)."""
 
     values: Tensor
     present: Tensor
-    standardisers: tuple[Standardiser, ...] | None
+    scales: FoldScales
     dtype: torch.dtype
 
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,13 +67,7 @@ class StreamTable:
         flat = (rows + own * self.values.shape[1]).flatten()
         found = self.values.flatten(0, 1).index_select(0, flat).view(*rows.shape, -1)
         present = self.present.flatten().index_select(0, flat).view(rows.shape)
-        return self._standardised(found), present
-
-    def _standardised(self, found: Tensor) -> Tensor:
-        if self.standardisers is None:
-            return found
-        done = [_apply(s, part.cpu().numpy()) for s, part in zip(self.standardisers, found, strict=True)]
-        return torch.stack(done).to(found.device, self.dtype)
+        return self.scales.apply(found).to(self.dtype), present
 
 
 class Tables:
@@ -66,67 +88,27 @@ class Tables:
 
 
 def build_tables(
-    data: TrainingData,
-    standardisers: Sequence[Mapping[str, Standardiser]],
-    rows: Rows,
-    device: str,
-    dtype: torch.dtype,
-    limit_bytes: float,
+    data: TrainingData, standardisers: Sequence[Mapping[str, Standardiser]], rows: Rows, device: str, dtype: torch.dtype
 ) -> Tables:
-    """Tables of the clips ``rows``; ``standardisers[f][stream]`` belong to fold ``f``.
-
-    Streams get standardised copies from the smallest on, until ``limit_bytes`` are used up.
-    """
-    width = torch.empty((), dtype=dtype).element_size()
-    made: dict[str, StreamTable] = {}
-    for name in sorted(data.streams, key=lambda n: data.streams[n].dim):
-        own = tuple(part[name] for part in standardisers)
-        cost = len(own) * len(rows) * data.streams[name].dim * width
-        made[name] = _table(folded(data, name, len(own)), own, rows, device, dtype, cost <= limit_bytes)
-        limit_bytes -= cost if cost <= limit_bytes else 0
-    return Tables({name: made[name] for name in data.streams}, rows)
+    """Tables of the clips ``rows``; ``standardisers[f][stream]`` belong to fold ``f``."""
+    found = {}
+    for name in data.streams:
+        own = [part[name] for part in standardisers]
+        found[name] = _table(folded(data, name, len(own)), own, rows, device, dtype)
+    return Tables(found, rows)
 
 
 def folded(data: TrainingData, stream: str, folds: int) -> list[StreamData]:
-    """A stream as each fold sees it."""
-    return [data.features(stream, fold if data.folds else None) for fold in range(folds)]
+    """A stream as each fold sees it; only the first where all see the same arrays."""
+    seen = [data.features(stream, fold if data.folds else None) for fold in range(folds)]
+    shared = all(part.values is seen[0].values and part.present is seen[0].present for part in seen)
+    return seen[:1] if shared else seen
 
 
 def _table(
-    seen: Sequence[StreamData],
-    standardisers: tuple[Standardiser, ...],
-    rows: Rows,
-    device: str,
-    dtype: torch.dtype,
-    copies: bool,
+    seen: Sequence[StreamData], own: Sequence[Standardiser], rows: Rows, device: str, dtype: torch.dtype
 ) -> StreamTable:
-    shared = all(p.values is seen[0].values and p.present is seen[0].present for p in seen)
-    present = np.stack([part.present[rows] for part in (seen[:1] if shared and not copies else seen)])
-    if copies:
-        values = _copies(seen, standardisers, rows, dtype)
-    else:
-        raw = [np.asarray(part.values[rows], np.float32) for part in (seen[:1] if shared else seen)]
-        values = torch.from_numpy(np.stack(raw))
-    rest = None if copies else standardisers
-    return StreamTable(values.to(device), torch.from_numpy(present).to(device), rest, dtype)
-
-
-def _copies(
-    seen: Sequence[StreamData], standardisers: Sequence[Standardiser], rows: Rows, dtype: torch.dtype
-) -> Tensor:
-    """[F, n, D], filled by a few threads in chunks that stay in cache."""
-    values = torch.empty((len(seen), len(rows), seen[0].values.shape[1]), dtype=dtype)
-
-    def fill(fold: int, start: int) -> None:
-        part = seen[fold].values[rows[start : start + _CHUNK]]
-        values[fold, start : start + _CHUNK] = _apply(standardisers[fold], part).to(dtype)
-
-    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
-        jobs = [pool.submit(fill, f, s) for f in range(len(seen)) for s in range(0, len(rows), _CHUNK)]
-        for job in jobs:
-            job.result()
-    return values
-
-
-def _apply(standardiser: Standardiser, values: NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(standardiser.apply(values))
+    values = torch.from_numpy(np.stack([np.asarray(part.values[rows], np.float32) for part in seen]))
+    present = torch.from_numpy(np.stack([np.asarray(part.present[rows], bool) for part in seen]))
+    holes = not bool(torch.isfinite(values).all())
+    return StreamTable(values.to(device), present.to(device), FoldScales.of(own, holes, device), dtype)
