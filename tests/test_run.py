@@ -125,7 +125,7 @@ def test_train_refuses_what_is_not_extracted(
 def test_predict_a_new_file_uses_what_it_has(
     run_folder: Path, sample_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = sorted(sample_cache.glob("datasets/**/*.mp4"))[0]
+    source = sorted(sample_cache.glob("datasets/*/sample-48-*/**/*.mp4"))[0]
     clip = tmp_path / "新 clip.mp4"
     shutil.copy(source, clip)
     code, out, _ = call(
@@ -142,7 +142,7 @@ def test_predict_a_new_file_uses_what_it_has(
 def test_predict_windows_cover_the_clip(
     run_folder: Path, sample_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = sorted(sample_cache.glob("datasets/**/*.mp4"))[0]
+    source = sorted(sample_cache.glob("datasets/*/sample-48-*/**/*.mp4"))[0]
     arguments = ["--model", str(run_folder / "model"), "--cache", str(sample_cache), "--window", "1", "--hop", "0.5"]
     code, out, _ = call(capsys, "predict", str(source), *arguments, "--out", str(tmp_path / "w.csv"), "--json")
     spans = [(p["start"], p["end"]) for p in json.loads(out)["predictions"]]
@@ -157,7 +157,7 @@ def test_predict_windows_cover_the_clip(
 def test_evaluate_gives_the_value_of_the_report(
     run_folder: Path, report: dict, sample_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    manifest = next(sample_cache.glob("datasets/**/manifest.csv"))
+    manifest = next(sample_cache.glob("datasets/*/sample-48-*/manifest.csv"))
     arguments = ["--data", str(manifest), "--split", "test", "--cache", str(sample_cache), "--json"]
     code, out, _ = call(capsys, "evaluate", str(run_folder / "predictions.csv"), *arguments)
     assert code == 0
