@@ -79,14 +79,14 @@ FUSIONS = [
     FusionSpec(
         name="attention",
         target="mer_plugins.fusion.attention:Attention",
-        options="mer_plugins.fusion.attention:AttentionOptions",
+        options="mer_plugins.fusion.options:AttentionOptions",
         summary="the MER2024 attention fusion, any number of streams",
         stackable=True,
     ),
     FusionSpec(
         name="concat",
         target="mer_plugins.fusion.concat:Concat",
-        options="mer_plugins.fusion.concat:ConcatOptions",
+        options="mer_plugins.fusion.options:ConcatOptions",
         summary="encoded streams concatenated into one classifier",
         stackable=True,
     ),
@@ -95,7 +95,7 @@ TRAINERS = [
     TrainerSpec(
         name="cv",
         target="mer_plugins.trainers.cv:CrossValidation",
-        options="mer_plugins.trainers.cv:CvOptions",
+        options="mer_plugins.trainers.options:CvOptions",
         summary="k folds as one stacked model, modality dropout, honest selection",
     ),
 ]
@@ -125,6 +125,7 @@ PROTOCOLS = [
             "epochs": 30,
             "batch_size": 64,
             "lr": 3e-4,
+            "schedule": "constant",
             "weight_decay": 1e-5,
             "standardise": False,
             "select": "val",

@@ -14,7 +14,7 @@ class FusionOptions(Options):
 
     hidden: int = Field(default=128, ge=1)
     """Width of every hidden layer."""
-    dropout: float = Field(default=0.3, ge=0, lt=1)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
     """Share of the inputs of each encoder that is zeroed in training."""
     absent: Literal["mask", "zero"] = "mask"
     """A missing stream: its hidden state and weight are zero (mask), or a zero vector is encoded (zero, the paper)."""
