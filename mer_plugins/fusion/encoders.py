@@ -44,11 +44,10 @@ class StreamEncoders(nn.Module):
 
     def forward(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Hidden states of all streams (those of absent ones as ``absent`` says) and who is present."""
-        hidden = [
-            clear_hidden(encoder(clear_input(x[name], mask[name])), mask[name], self.absent)
-            for name, encoder in zip(self.names, self.encoders, strict=True)
-        ]
-        return torch.stack(hidden, dim=1), torch.stack([mask[name] for name in self.names], dim=1)
+        pairs = zip(self.names, self.encoders, strict=True)
+        hidden = torch.stack([encoder(clear_input(x[name], mask[name])) for name, encoder in pairs], dim=1)
+        present = torch.stack([mask[name] for name in self.names], dim=1)
+        return clear_hidden(hidden, present, self.absent), present
 
 
 def classified(logits: Tensor) -> FusionOutput:
