@@ -140,7 +140,9 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
-        raise DataError(f"{folder} holds no readable model: {error}", "Copy the model folder again, or train again.") from error
+        raise DataError(
+            f"{folder} holds no readable model: {error}", "Copy the model folder again, or train again."
+        ) from error
     if facts.get("format") != FORMAT:
         raise DataError(f"{folder} has model format {facts.get('format')}, not {FORMAT}.", "Train it again.")
     return facts, tensors
