@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.configure import make_config
-from mer_core.engine import DeriverJob, EngineSettings, ExtractorJob, Job, extract
+from mer_core.engine import DeriverJob, EngineSettings, ExtractorJob, extract
 from mer_core.engine.clip import Instances, decode_together
 from mer_core.engine.run import one_opencv_thread
 from mer_core.engine.threads import Crew, Window
+from mer_core.engine.types import Job
 from mer_core.media.decode import ClipReader
 from mer_core.store import FeatureStore
 from mer_core.types import Clip, Derived, Failure, Missing, Sample

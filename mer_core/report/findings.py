@@ -73,7 +73,7 @@ def _about_units(report: RunReport, key: str, name: str, section: Section) -> It
     elif section.n_units < FEW_UNITS:
         yield (
             f"{name}: with only {units(section.n_units, section.unit)} the interval is rough and rather too narrow."
-            " The score of each one is listed below."
+            " The score of each one is listed too."
         )
     if key == "cv" and report.data.n_groups and report.folds and not report.folds.group:
         yield (
