@@ -177,3 +177,18 @@ def test_protocol_mer2024_marks_its_score_as_optimistic(
     assert report["metrics"]["cv"]["optimistic"] is True
     assert "optimistic" in out
     assert "optimistic" in (tmp_path / "paper" / "report.html").read_text(encoding="utf-8")
+
+
+def test_predictions_of_clips_trained_on_are_marked_and_never_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("a", "so happy", "happy"), ("b", "so sad", "sad"), ("c", "so angry", "angry"), ("d", "who knows", "")]
+    manifest = tmp_path / "few.csv"
+    manifest.write_text("id,text,label\n" + "".join(f"{i},{t},{e}\n" for i, t, e in rows), encoding="utf-8")
+    out = tmp_path / "few"
+    assert call(capsys, "run", "--data", str(manifest), "-m", "text", "--epochs", "2", "--out", str(out))[0] == 0
+    with (out / "predictions.csv").open(encoding="utf-8") as stream:
+        assert [row["seen"] for row in csv.DictReader(stream)] == ["trained on"] * 3 + ["new"]
+    code, _, err = call(capsys, "evaluate", str(out / "predictions.csv"), "--data", str(manifest))
+    assert code == 2
+    assert "trained on" in " ".join(err.split())

@@ -42,10 +42,13 @@ def command(
     scored = section(found.evaluation)
     if json:
         document = scored.model_dump(mode="json", exclude={"selection", "optimistic"})
-        print_json({**document, "unpredicted": found.unpredicted, "unlabelled": found.unlabelled})
+        print_json({**document, **found.left_out()})
         return
     from mer_core.cli.summary import print_section
 
     print_section(str(predictions), scored, stdout_console())
+    if found.trained_on:
+        count = len(found.trained_on)
+        stderr_console().print(f"[yellow]Note[/] {count} predictions are of clips trained on and are not scored.")
     if found.unpredicted:
         stderr_console().print(f"[yellow]Note[/] {len(found.unpredicted)} labelled clips have no prediction.")

@@ -23,7 +23,13 @@ class Scored:
 
     evaluation: Evaluation
     unpredicted: tuple[str, ...]
+    trained_on: tuple[str, ...]
     unlabelled: tuple[str, ...]
+
+    def left_out(self) -> dict[str, list[str]]:
+        """Ids that took no part in the score, by reason."""
+        names = ("unpredicted", "trained_on", "unlabelled")
+        return {name: list(getattr(self, name)) for name in names}
 
 
 def evaluate(
@@ -37,7 +43,7 @@ def evaluate(
     seed: int = 0,
     space: Workspace | None = None,
 ) -> Scored:
-    """Score predictions against the labels of a manifest.
+    """Score predictions against the labels of a manifest, those of clips trained on left out.
 
     Args:
         predictions: a ``predictions.csv``, or what :func:`predict` returned.
@@ -50,9 +56,14 @@ def evaluate(
     space = space or open_workspace()
     choice = DataChoice(source=str(data), columns=dict(columns or {}), label_map=dict(label_map or {}))
     table = load_data(choice, space)
-    guesses = _guesses(predictions)
+    guesses, known = _guesses(predictions)
     clips = [c for c in table.clips if c.label and (split is None or c.split == split)]
-    scored = [c for c in clips if guesses.get(c.id)]
+    scored = [c for c in clips if guesses.get(c.id) and c.id not in known]
+    if not scored and any(c.id in known for c in clips):
+        raise DataError(
+            f"{predictions} holds only predictions of clips that the model was trained on, which score nothing.",
+            "Predict clips that it has not seen, or train with enough labelled clips for folds.",
+        )
     if not scored:
         raise DataError(f"no clip of {data} is both labelled and predicted.", "Are the ids the same in both files?")
     spelling = _spelling({guesses[c.id] for c in scored}, table.targets.classes)
@@ -69,14 +80,15 @@ def evaluate(
     return Scored(
         found,
         unpredicted=tuple(c.id for c in clips if not guesses.get(c.id)),
+        trained_on=tuple(c.id for c in clips if c.id in known),
         unlabelled=tuple(c.id for c in table.clips if not c.label and guesses.get(c.id)),
     )
 
 
-def _guesses(predictions: str | Path | Iterable[Prediction]) -> dict[str, str]:
+def _guesses(predictions: str | Path | Iterable[Prediction]) -> tuple[dict[str, str], frozenset[str]]:
     if isinstance(predictions, str | Path):
-        return read_predictions(Path(predictions))[0]
-    return {one.id: one.label or "" for one in predictions}
+        return read_predictions(Path(predictions))
+    return {one.id: one.label or "" for one in predictions}, frozenset()
 
 
 def _spelling(labels: set[str], classes: tuple[str, ...]) -> Mapping[str, Any]:

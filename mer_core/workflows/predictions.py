@@ -13,16 +13,19 @@ from mer_core.types import Prediction
 
 PROBABILITY = "p_"
 PRESENT = "has_"
+TRAINED_ON, HELD_OUT, NEW = "trained on", "out-of-fold", "new"
+"""How a clip stood to the model that predicted it; the first kind says nothing about new clips."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a prediction file."""
+    """One line of a prediction file. ``seen`` is one of the three words above."""
 
     prediction: Prediction
     split: str = ""
     truth: str = ""
     fold: str = ""
+    seen: str = NEW
 
 
 def prediction_fields(row: Row, classes: Sequence[str], modalities: Sequence[str]) -> dict[str, Any]:
@@ -31,7 +34,8 @@ def prediction_fields(row: Row, classes: Sequence[str], modalities: Sequence[str
     fields: dict[str, Any] = {"id": found.id}
     if found.start is not None:
         fields |= {"start": f"{found.start:g}", "end": "" if found.end is None else f"{found.end:g}"}
-    fields |= {"split": row.split, "fold": row.fold, "label": row.truth, "prediction": found.label or ""}
+    fields |= {"split": row.split, "seen": row.seen, "fold": row.fold}
+    fields |= {"label": row.truth, "prediction": found.label or ""}
     fields |= {f"{PROBABILITY}{name}": _share(found.probabilities, name) for name in classes}
     return fields | {f"{PRESENT}{name}": int(found.present.get(name, False)) for name in modalities}
 
@@ -50,8 +54,8 @@ def write_predictions(file: Path, rows: Iterable[Row], classes: Sequence[str], m
         writer.writerows(listed)
 
 
-def read_predictions(file: Path) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """Predicted label by clip id, and every other column by clip id.
+def read_predictions(file: Path) -> tuple[dict[str, str], frozenset[str]]:
+    """Predicted label by clip id, and the ids of clips that the predicting model was trained on.
 
     Raises:
         DataError: not there, no ``id`` or ``prediction`` column, an id twice (windows of one clip).
@@ -69,4 +73,4 @@ def read_predictions(file: Path) -> tuple[dict[str, str], dict[str, dict[str, st
         if row["id"] in found:
             raise DataError(f"{file}, row {number}: the id {row['id']!r} is there twice.", "Predict without --window.")
         found[row["id"]] = row["prediction"]
-    return found, {row["id"]: row for row in rows}
+    return found, frozenset(row["id"] for row in rows if row.get("seen") == TRAINED_ON)

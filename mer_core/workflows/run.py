@@ -26,7 +26,7 @@ from mer_core.workflows.features import any_present, present_modalities
 from mer_core.workflows.log import RunLog
 from mer_core.workflows.pipeline import save_pipeline
 from mer_core.workflows.predict import as_prediction, unusable
-from mer_core.workflows.predictions import Row, write_predictions
+from mer_core.workflows.predictions import HELD_OUT, NEW, TRAINED_ON, Row, write_predictions
 from mer_core.workflows.scoring import OutOfFold, out_of_fold, score_out_of_fold, score_rows, score_subsets
 from mer_core.workflows.train import Training, refuse_untrainable, train
 from mer_core.workflows.workspace import Workspace, open_workspace
@@ -180,13 +180,14 @@ def _only(features: FeatureSet, training: Training) -> dict[str, Any]:
 
 
 def prediction_rows(extraction: Extraction, training: Training, held_out: OutOfFold) -> list[Row]:
-    """Every usable clip: out-of-fold where a fold held it out, else the ensemble's answer."""
+    """Every clip: out-of-fold where a fold held it out, else the ensemble's answer, and which of the two."""
     features, clips = extraction.features, extraction.table.clips
     probabilities = training.model.predict(_only(features, training))
     folds = np.full(len(clips), -1)
     scored = held_out.rows
     probabilities[training.rows[scored]] = held_out.probabilities[scored]
     folds[training.rows[scored]] = held_out.fold[scored]
+    learnt = set(training.rows[training.data.labels >= 0].tolist())
     usable, present = any_present(features), present_modalities(features)
     rows = []
     for i, clip in enumerate(clips):
@@ -194,7 +195,9 @@ def prediction_rows(extraction: Extraction, training: Training, held_out: OutOfF
         found = as_prediction(clip.id, probabilities[i], features.targets, there)
         if not usable[i]:
             found = replace(found, label=None, probabilities={})
-        rows.append(Row(found, clip.split or "", clip.label or "", str(folds[i] + 1) if folds[i] >= 0 else ""))
+        fold = str(folds[i] + 1) if folds[i] >= 0 else ""
+        seen = HELD_OUT if fold else TRAINED_ON if i in learnt else NEW
+        rows.append(Row(found, clip.split or "", clip.label or "", fold, seen))
     return rows
 
 
