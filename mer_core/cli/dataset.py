@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,8 +34,9 @@ def check(
     from mer_core.workflows.workspace import open_workspace
 
     with show_progress(quiet=json) as progress:
-        space = open_workspace(cache, progress=progress)
-        source = find_source(DataChoice(source=path), space)
+        source = Path(path).expanduser()
+        if not source.exists():
+            source = find_source(DataChoice(source=path), open_workspace(cache, progress=progress))
         columns, labels = pairs(column, "--column"), pairs(label, "--label")
         report = check_dataset(source, columns=columns, label_map=labels, progress=progress)
     if json:
