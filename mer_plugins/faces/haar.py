@@ -167,7 +167,7 @@ class Tracker:
             patch = cv2.warpAffine(gray, np.column_stack([matrix, shift]), (side, side))
             hits = self._detect(patch, *limits) if view == "front" else self._profile(patch, *limits)
             if hits:
-                back = np.linalg.inv(matrix)
+                back = np.linalg.inv(matrix).astype(np.float64)
                 return self._finish(gray, *max(hits, key=lambda hit: hit[1]), (back, -back @ shift))
         return None
 
@@ -247,7 +247,8 @@ class EyeFinder:
 
 
 def _cascade(name: str) -> cv2.CascadeClassifier:
-    return cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_{name}.xml")
+    folder: str = getattr(cv2, "data").haarcascades  # noqa: B009 - the stubs do not know cv2.data
+    return cv2.CascadeClassifier(f"{folder}haarcascade_{name}.xml")
 
 
 def _score(weight: float) -> float:
