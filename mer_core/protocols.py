@@ -118,7 +118,7 @@ class TrainingData(Protocol):
 
     @property
     def groups(self) -> tuple[str, ...] | None:
-        """[N] speaker (or other group) of each clip, or None where unknown."""
+        """[N] speaker (or other group) of each clip, "" where unknown; None where all are."""
         ...
 
     @property

@@ -325,6 +325,15 @@ def test_inner_selection_holds_out_whole_speakers_of_the_training_part() -> None
     assert len(alone.parts[0].choose) == pytest.approx(0.15 * len(data.folds[0].train), abs=6)
 
 
+def test_inner_selection_splits_clips_of_unknown_speakers_one_by_one() -> None:
+    data = make_data(90)
+    groups = tuple("" if row % 2 else name for row, name in enumerate(data.groups or ()))
+    plan = make_plan(dataclasses.replace(data, groups=groups), CvOptions(select="inner"), seed=0)
+    for part in plan.parts:
+        learnt, held = ({groups[row] for row in rows} for rows in (part.train, part.choose))
+        assert learnt & held == {""}
+
+
 @pytest.mark.parametrize("select", ["val", "inner"])
 def test_where_there_is_nothing_to_select_on_the_last_epoch_is_kept_and_said(select: str) -> None:
     data = dataclasses.replace(make_data(5), folds=(), groups=None)

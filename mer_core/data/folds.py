@@ -237,8 +237,14 @@ class _Case:
         if any(len(classes) < 2 for classes in seen):
             reason = "with any split by group, some fold has one class only to learn from"
             return FoldPlan(folds=(), kind="none", seed=self.seed, group=grouped, reason=reason)
-        notes = tuple(self._notes(seen, k, len(folds)))
+        notes = (*self._unknown_groups(grouped), *self._notes(seen, k, len(folds)))
         return FoldPlan(folds=folds, kind=kind, seed=self.seed, group=grouped, notes=notes)
+
+    def _unknown_groups(self, grouped: bool) -> list[str]:
+        unknown = sum(not self.groups[i] for i in self.train) if grouped else 0
+        clips = f"{unknown} of {len(self.train)} labelled clips"
+        verb = "has no known group and is" if unknown == 1 else "have no known group and are"
+        return [f"{clips} {verb} split one by one"] if unknown else []
 
     def _notes(self, seen: list[set[int]], k: int | str, made: int) -> list[str]:
         counts = self.counts(self.train)

@@ -111,7 +111,7 @@ def _data(config: RunConfig, extraction: Extraction, training: Training) -> Data
     clips, features = extraction.table.clips, extraction.features
     labels = training.data.labels
     counts = Counter(labels[labels >= 0].tolist())
-    groups = training.data.groups
+    groups = {name for name in training.data.groups or () if name}
     return Data(
         source=config.data.source,
         synthetic=any(str(clip.meta.get("synthetic", "")).lower() in ("true", "1") for clip in clips),
@@ -120,8 +120,8 @@ def _data(config: RunConfig, extraction: Extraction, training: Training) -> Data
         n_test=sum(clip.split == "test" for clip in clips),
         class_counts={name: counts.get(index, 0) for index, name in enumerate(features.targets.classes)},
         splits=dict(Counter(clip.split for clip in clips if clip.split)),
-        group=config.folds.group if groups is not None else None,
-        n_groups=len(set(groups)) if groups is not None else 0,
+        group=config.folds.group if groups else None,
+        n_groups=len(groups),
         media_seconds=extraction.report.media_hours * 3600 or None,
         notes=extraction.table.notes,
     )

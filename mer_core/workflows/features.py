@@ -31,14 +31,16 @@ def feature_set(
     streams: Mapping[str, tuple[StreamInfo, np.ndarray, np.ndarray]],
     groups: Sequence[str | None],
 ) -> FeatureSet:
-    """All N clips of a table with their pooled streams ``{name: (info, values, present)}``."""
-    known = all(group is not None for group, clip in zip(groups, table.clips, strict=True) if clip.label)
+    """All N clips of a table with their pooled streams ``{name: (info, values, present)}``.
+
+    Groups are kept where only some clips have one: the others' are "", which stands for unknown.
+    """
     return FeatureSet(
         ids=tuple(clip.id for clip in table.clips),
         targets=table.targets,
         labels=label_indices(table.clips, table.targets),
         table={name: StreamData(*parts) for name, parts in streams.items()},
-        groups=tuple(group or "" for group in groups) if known and any(groups) else None,
+        groups=tuple(group or "" for group in groups) if any(groups) else None,
     )
 
 

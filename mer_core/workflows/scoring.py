@@ -58,7 +58,7 @@ def score_out_of_fold(found: OutOfFold, data: FeatureSet, unit: str, seed: int) 
         data.labels[rows],
         found.labels[rows],
         data.targets.classes,
-        None if data.groups is None else [data.groups[row] for row in rows],
+        _groups_of(data, rows),
         unit=unit,
         folds=[int(found.fold[row]) for row in rows] if len(data.folds) > 1 else None,
         seed=seed,
@@ -73,8 +73,15 @@ def score_subsets(model: Model, data: FeatureSet, seed: int) -> tuple[SubsetScor
     for subset in subsets_of(modalities):
         found = out_of_fold(model, keep_modalities(data, subset))
         predictions[subset] = found.labels[rows]
-    groups = None if data.groups is None else [data.groups[row] for row in rows]
-    return evaluate_subsets(data.labels[rows], predictions, len(data.targets.classes), groups, seed=seed)
+    return evaluate_subsets(
+        data.labels[rows], predictions, len(data.targets.classes), _groups_of(data, rows), seed=seed
+    )
+
+
+def _groups_of(data: FeatureSet, rows: NDArray[np.int64]) -> list[str | None] | None:
+    """The group of each of ``rows``, None where it is unknown; None where no clip has one."""
+    found = [] if data.groups is None else [data.groups[row] or None for row in rows]
+    return found if any(found) else None
 
 
 def subsets_of(modalities: Sequence[str]) -> list[tuple[str, ...]]:

@@ -82,7 +82,7 @@ def refuse_untrainable(table: ClipTable, config: RunConfig) -> None:
     try:
         plan_folds(
             label_indices(clips, table.targets),
-            groups if config.folds.kind == "grouped" and any(groups) else None,
+            groups,
             [clip.split for clip in clips],
             k=config.folds.k,
             seed=config.seed,
@@ -109,7 +109,7 @@ def plan_training(features: FeatureSet, clips: Sequence[Clip], config: RunConfig
     chosen = take(features, rows)
     plan = plan_folds(
         chosen.labels,
-        chosen.groups if config.folds.kind == "grouped" else None,
+        chosen.groups,
         [clips[row].split for row in rows],
         k=config.folds.k,
         seed=config.seed,

@@ -72,9 +72,10 @@ def _inner_plan(data: TrainingData, trains: Sequence[Rows], last: tuple[Part, ..
 
 
 def _inner(data: TrainingData, train: Rows, share: float, rng: np.random.Generator) -> Part:
-    """Hold out whole groups where there are several, else clips class by class."""
-    groups = np.asarray(data.groups or [""] * len(data.labels))[train]
-    several = len(np.unique(groups)) > 1
+    """Hold out whole groups where they are known and several, else clips class by class."""
+    names = data.groups or ("",) * len(data.labels)
+    groups = np.asarray([names[row] or f"clip {row}" for row in train])
+    several = any(names[row] for row in train) and len(np.unique(groups)) > 1
     held = _some_groups(groups, share, rng) if several else _some_of_each(data.labels[train], share, rng)
     return Part(train[~held], train[held])
 
