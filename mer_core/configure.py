@@ -62,13 +62,16 @@ def make_config(
     preset_spec = catalogue.find(PresetSpec, preset or saved.get("preset") or "lite")
     protocol_name = protocol if protocol is not None else saved.get("protocol", "")
     protocol_spec = catalogue.find(ProtocolSpec, protocol_name) if protocol_name else None
+    if protocol_name != saved.get("protocol", ""):
+        former = catalogue.find(ProtocolSpec, saved["protocol"]) if saved.get("protocol") else None
+        saved = _without_settings(saved, [spec for spec in (former, protocol_spec) if spec])
     asked = {owner: dict(values) for owner, values in _pairs(options).items()}
     streams = _streams(catalogue, saved, preset_spec, modalities, extractors, preset)
-    default_pooling = pooling or (protocol_spec.pooling if protocol_spec else "")
+    protocol_pooling = protocol_spec.pooling if protocol_spec else ""
     resolved: dict[str, Any] = {
         "data": _data(saved, data, columns, label_map, asked),
         "streams": {
-            name: _stream(catalogue, name, choice, default_pooling, preset_spec, asked)
+            name: _stream(catalogue, name, choice, pooling or "", protocol_pooling or preset_spec.pooling, asked)
             for name, choice in sorted(streams.items(), key=lambda item: stream_order(item[0]))
         },
         "derivers": _derivers(catalogue, saved, preset_spec, faces, asked),
@@ -101,6 +104,22 @@ def make_config(
     _refuse_unused(asked, resolved)
     _refuse_optimism(resolved["trainer"]["options"], protocol_spec)
     return validate_config(resolved)
+
+
+def _without_settings(saved: Mapping[str, Any], protocols: Sequence[ProtocolSpec]) -> dict[str, Any]:
+    """A saved run without the settings that ``protocols`` (its own, and the one asked for now) decide."""
+    kept = {**saved, "folds": _without(saved.get("folds", {}), {"kind"})}
+    for part in ("fusion", "trainer"):
+        decided = {key for spec in protocols for key in getattr(spec, f"{part}_options")}
+        if part in saved:
+            kept[part] = {**saved[part], "options": _without(saved[part].get("options", {}), decided)}
+    if any(spec.pooling for spec in protocols):
+        kept["streams"] = {name: _without(own, {"pooling"}) for name, own in saved.get("streams", {}).items()}
+    return kept
+
+
+def _without(values: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in keys}
 
 
 def _pairs(options: Sequence[str] | Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
@@ -190,7 +209,7 @@ def _stream(
     name: str,
     choice: Mapping[str, Any],
     pooling: str,
-    preset: PresetSpec,
+    default_pooling: str,
     asked: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     extractor = choice["extractor"]
@@ -205,7 +224,7 @@ def _stream(
     options = catalogue.options(ExtractorSpec, extractor, {**choice.get("options", {}), **wanted})
     return {
         "extractor": extractor,
-        "pooling": pooling or choice.get("pooling") or preset.pooling,
+        "pooling": pooling or choice.get("pooling") or default_pooling,
         "options": options.model_dump(mode="json"),
     }
 

@@ -58,6 +58,24 @@ def test_protocol_sets_the_papers_settings(catalogue: Catalogue) -> None:
     assert make_config(catalogue, protocol="mer2024", group="speaker").folds.kind == "grouped"
 
 
+def test_a_protocol_asked_for_wins_over_the_file(catalogue: Catalogue, tmp_path: Path) -> None:
+    file, paper = tmp_path / "own.toml", tmp_path / "paper.toml"
+    write_config(make_config(catalogue, modalities=["speech"], seed=7), file)
+    config = make_config(catalogue, file=file, protocol="mer2024")
+    assert config == make_config(catalogue, modalities=["speech"], seed=7, protocol="mer2024")
+    write_config(config, paper)
+    assert make_config(catalogue, file=paper, protocol="") == make_config(catalogue, file=file)
+
+
+def test_options_in_a_file_that_no_protocol_decides_are_kept(catalogue: Catalogue, tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("[trainer]\noptions = {epochs = 9, inner_fraction = 0.2}\n", encoding="utf-8")
+    options = make_config(catalogue, file=file, protocol="mer2024").trainer.options
+    assert (options["epochs"], options["inner_fraction"]) == (30, 0.2)
+    file.write_text('protocol = "mer2024"\n[trainer]\noptions = {epochs = 9}\n', encoding="utf-8")
+    assert make_config(catalogue, file=file).trainer.options["epochs"] == 9
+
+
 def test_extractor_flag_replaces_and_aliases(catalogue: Catalogue) -> None:
     config = make_config(
         catalogue,
