@@ -238,8 +238,8 @@ class FeatureSet:
     """N clips as a trainer or a model sees them; implements ``protocols.TrainingData``.
 
     ``labels`` [N] index ``targets.classes``, -1 where unlabelled. ``groups`` [N] are speakers (or
-    another group), "" for a clip whose group is unknown, None where all are. ``fold_tables`` holds, per fold, the streams that differ by
-    fold because a supervised extractor made them.
+    another group), "" for a clip whose group is unknown, None where all are. ``fold_tables`` holds,
+    per fold, the streams that differ by fold because a supervised extractor made them.
     """
 
     ids: tuple[str, ...]

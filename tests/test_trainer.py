@@ -481,6 +481,23 @@ def test_saved_and_loaded_it_predicts_the_same_bits(tmp_path: Path) -> None:
         assert np.array_equal(loaded.predict(data.table, fold), model.predict(data.table, fold))
 
 
+def test_a_stream_that_no_training_clip_has_counts_as_absent(tmp_path: Path) -> None:
+    data = make_data()
+    part = data.table["text:c"]
+    present = part.present.copy()
+    present[data.folds[0].train] = False
+    partly = dataclasses.replace(data, table={**data.table, "text:c": StreamData(part.info, part.values, present)})
+    fusion = Attention(AttentionOptions(**SMALL))
+    model = train(partly, fusion)
+    model.save(tmp_path)
+    assert model.summary["notes"] == ["No training clip of 1 of 3 folds has text:c: it counts as absent there."]
+    without = {name: stream for name, stream in partly.table.items() if name != "text:c"}
+    for found in (model, CrossValidation(CvOptions(), "cpu").load(tmp_path, fusion)):
+        assert [member.unlearnt for member in found.members] == [("text:c",), (), ()]
+        assert np.array_equal(found.predict(partly.table, 0), found.predict(without, 0))
+        assert not np.array_equal(found.predict(partly.table, 1), found.predict(without, 1))
+
+
 def test_what_cannot_be_loaded_is_explained(tmp_path: Path) -> None:
     trainer = CrossValidation(CvOptions(), "cpu")
     with pytest.raises(DataError, match="no readable model"):

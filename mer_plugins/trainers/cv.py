@@ -59,8 +59,9 @@ class CrossValidation:
             loop.run(Noise(seed, len(modules), self.device, dtype), seed, progress)
         for module, curve in zip(modules, loop.curves, strict=True):
             module.load_state_dict({key: curve.best[key] for key in module.state_dict()})
-        fitted = [FittedMember(m.eval(), s) for m, s in zip(modules, scalers, strict=True)]
-        summary = self._summary(data, plan, loop, seed, modules[0])
+        unlearnt = [_unlearnt(data, part, fold) for fold, part in enumerate(plan.parts)]
+        fitted = [FittedMember(m.eval(), s, u) for m, s, u in zip(modules, scalers, unlearnt, strict=True)]
+        summary = self._summary(data, plan, loop, seed, fitted)
         return FusionModel(data.targets, data.streams, fitted, summary)
 
     def load(self, folder: Path, fusion: Fusion) -> FusionModel:
@@ -87,7 +88,9 @@ class CrossValidation:
             raise PluginError("this fusion cannot be stacked.", "Leave out stacked=true: folds then train in a loop.")
         return Looped(modules)
 
-    def _summary(self, data: TrainingData, plan: Plan, loop: Loop, seed: int, module: nn.Module) -> dict[str, Any]:
+    def _summary(
+        self, data: TrainingData, plan: Plan, loop: Loop, seed: int, fitted: Sequence[FittedMember]
+    ) -> dict[str, Any]:
         return {
             "selection": plan.select,
             "optimistic": plan.select == "val",
@@ -98,12 +101,12 @@ class CrossValidation:
             "steps": loop.epochs * loop.steps,
             "batch_size": self.options.batch_size,
             "stacked": isinstance(loop.members, Stacked),
-            "parameters": sum(p.numel() for p in module.parameters()),
+            "parameters": sum(p.numel() for p in fitted[0].module.parameters()),
             "train_clips": [len(part.train) for part in plan.parts],
             "selection_clips": [len(part.choose) for part in plan.parts],
             "curves": [curve.facts() for curve in loop.curves],
             "imputed": _imputed(data),
-            "notes": list(plan.notes),
+            "notes": [*plan.notes, *_unlearnt_notes(fitted)],
             "options": self.options.model_dump(),
         }
 
@@ -124,6 +127,23 @@ def _modalities(data: TrainingData) -> list[int]:
     """The number of each stream's modality, in order of streams."""
     names = list(dict.fromkeys(info.modality for info in data.streams.values()))
     return [names.index(info.modality) for info in data.streams.values()]
+
+
+def _unlearnt(data: TrainingData, part: Part, fold: int) -> tuple[str, ...]:
+    """Streams that no clip of the training part has."""
+    seen = {name: data.features(name, fold if data.folds else None).present for name in data.streams}
+    return tuple(name for name, present in seen.items() if not present[part.train].any())
+
+
+def _unlearnt_notes(members: Sequence[FittedMember]) -> list[str]:
+    names = dict.fromkeys(name for member in members for name in member.unlearnt)
+    counts = {name: sum(name in member.unlearnt for member in members) for name in names}
+    return [
+        f"No training clip of {count} of {len(members)} folds has {name}: it counts as absent there."
+        if len(members) > 1
+        else f"No training clip has {name}: it counts as absent in every clip."
+        for name, count in counts.items()
+    ]
 
 
 def _imputed(data: TrainingData) -> dict[str, dict[str, int]]:

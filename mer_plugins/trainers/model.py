@@ -27,10 +27,15 @@ _ROWS = 512
 
 @dataclass(frozen=True, slots=True)
 class FittedMember:
-    """One member: its module in evaluation mode and one standardiser per stream."""
+    """One member: its module in evaluation mode and one standardiser per stream.
+
+    ``unlearnt`` are streams that no clip of its training part has. Their encoders were never trained,
+    so they count as absent in every clip.
+    """
 
     module: nn.Module
     standardisers: Mapping[str, Standardiser]
+    unlearnt: tuple[str, ...] = ()
 
     @torch.no_grad()
     def logits(self, features: Mapping[str, StreamData], rows: slice) -> Tensor:
@@ -39,7 +44,7 @@ class FittedMember:
         x, mask = {}, {}
         for name, standardiser in self.standardisers.items():
             part = features[name]
-            present = np.asarray(part.present[rows], bool)
+            present = np.asarray(part.present[rows], bool) & (name not in self.unlearnt)
             values = standardiser.apply(part.values[rows]) if present.any() else np.zeros_like(part.values[rows])
             x[name] = torch.from_numpy(values).to(weight)
             mask[name] = torch.from_numpy(present).to(weight.device)
@@ -108,6 +113,7 @@ class FusionModel:
             "members": len(self.members),
             "precision": str(next(self.members[0].module.parameters()).dtype).removeprefix("torch."),
             "limits": [next(iter(m.standardisers.values())).limit for m in self.members],
+            "unlearnt": [list(m.unlearnt) for m in self.members],
             "targets": asdict(self.targets),
             "streams": [asdict(info) for info in self.streams.values()],
             "summary": self.summary,
@@ -126,12 +132,13 @@ def load_model(folder: Path, fusion: Fusion, device: str) -> FusionModel:
     targets = TargetSpec(tuple(kept["classes"]), tuple(kept["values"]), kept["votes"])
     streams = {info["name"]: StreamInfo(**info) for info in facts["streams"]}
     members = []
+    unlearnt = facts.get("unlearnt", [[]] * len(facts["limits"]))
     for number, limit in enumerate(facts["limits"]):
         own = {k.removeprefix(f"{number}."): v for k, v in tensors.items() if k.startswith(f"{number}.")}
         module = fusion.build(streams, targets).to(dtype=getattr(torch, facts["precision"]))
         _load_state(module, {k.removeprefix("module."): v for k, v in own.items() if k.startswith("module.")}, folder)
         scalers = {name: _standardiser(own, i, limit) for i, name in enumerate(streams)}
-        members.append(FittedMember(module.to(device).eval(), scalers))
+        members.append(FittedMember(module.to(device).eval(), scalers, tuple(unlearnt[number])))
     return FusionModel(targets, streams, members, facts["summary"])
 
 
