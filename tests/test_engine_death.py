@@ -1,4 +1,4 @@
-"""Processes that die: kill -9, crashing clips, Ctrl-C, several at once. Nothing here measures time."""
+"""Processes that die: kill -9, crashing clips, Ctrl-C, several at once. Limits of time are generous."""
 
 from __future__ import annotations
 

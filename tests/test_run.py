@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mer_core import open_workspace, predict
 from mer_core.cli.app import run_app
 
 OPTIONS = ["-o", "sample.clips=48", "--epochs", "60"]
@@ -137,6 +138,24 @@ def test_predict_a_new_file_uses_what_it_has(
     assert "text" not in answer["present"]
     assert sum(answer["probabilities"].values()) == pytest.approx(1.0)
     assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
+
+
+def test_command_library_and_run_predict_the_same(
+    run_folder: Path, sample_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = next(sample_cache.glob("datasets/*/sample-48-*/manifest.csv"))
+    model = run_folder / "model"
+    found = predict(model, manifest, device="cpu", space=open_workspace(sample_cache)).predictions
+    code, out, _ = call(capsys, "predict", str(manifest), "--model", str(model), "--cache", str(sample_cache), "--json")
+    answers = {answer["id"]: answer["probabilities"] for answer in json.loads(out)["predictions"]}
+    assert code == 0
+    assert answers == {one.id: dict(one.probabilities) for one in found}
+    with (run_folder / "predictions.csv").open(encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["split"] in ("test", "unlabelled")]
+    assert len(rows) > 5
+    for row in rows:
+        saved = {name: float(row[f"p_{name}"]) for name in answers[row["id"]]}
+        assert saved == pytest.approx(answers[row["id"]], abs=1e-5)
 
 
 def test_predict_windows_cover_the_clip(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from mer_core.data.dataset import ClipTable
 from mer_core.data.folds import FoldPlan
 from mer_core.registry import discover
 from mer_core.types import Clip, FeatureSet, StreamInfo, TargetSpec
+from mer_core.workflows.account import _shared_with_test
 from mer_core.workflows.features import feature_set
 from mer_core.workflows.train import plan_training
 
@@ -48,3 +50,16 @@ def test_leaving_speakers_out_works_under_the_published_protocol() -> None:
     _, plan = planned([f"s{i // 5}" for i in range(20)], protocol="mer2024", folds="loo")
     assert (plan.kind, len(plan.folds), plan.group) == ("loo", 4, True)
     assert planned([f"s{i // 5}" for i in range(20)], protocol="mer2024")[1].kind == "shuffle"
+
+
+def test_speakers_shared_with_the_test_split_are_told() -> None:
+    told = [("train", "a"), ("train", "b"), ("test", "a"), ("test", "c"), ("unlabelled", "c"), ("test", None)]
+    clips = tuple(Clip(id=str(i), text="x", split=split, speaker=who) for i, (split, who) in enumerate(told))
+    labels = np.array([0, 1, 0, 1, -1, 0])
+    folds = SimpleNamespace(folds=SimpleNamespace(group="speaker"))
+    extraction = SimpleNamespace(
+        table=SimpleNamespace(clips=clips), features=SimpleNamespace(labels=labels), config=folds
+    )
+    (remark,) = _shared_with_test(cast("Any", extraction), cast("Any", SimpleNamespace(rows=np.array([0, 1, 4]))))
+    assert "1 of its 2 speakers are in training too" in remark
+    assert _shared_with_test(cast("Any", extraction), cast("Any", SimpleNamespace(rows=np.array([1, 4])))) == ()

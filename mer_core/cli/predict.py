@@ -26,6 +26,7 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Write a CSV too.")] = None,
     column: flags.Column = None,
     cache: flags.CacheFlag = None,
+    device: flags.Device = None,
     workers: flags.Workers = None,
     strict: flags.Strict = False,
     json: flags.Json = False,
@@ -42,7 +43,7 @@ def command(
     with show_progress(quiet=json) as progress:
         space = open_workspace(cache, workers=workers, progress=progress)
         columns = flags.pairs(column, "--column")
-        found = predict(model, data, window=window, hop=hop, columns=columns, space=space)
+        found = predict(model, data, window=window, hop=hop, columns=columns, device=device, space=space)
     if out is not None:
         _write(found, out)
     if json:

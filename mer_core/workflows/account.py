@@ -23,6 +23,7 @@ from mer_core.report.model import (
     Unlabelled,
 )
 from mer_core.spec import ExtractorSpec, digest
+from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import any_present, present_modalities
 from mer_core.workflows.log import RunLog
@@ -79,7 +80,21 @@ def build_report(
         provenance=_provenance(config, extraction, training, space, command),
         timing={**log.timing, "total": log.seconds},
         files=dict(files),
-        warnings=extraction.warnings,
+        warnings=(*extraction.warnings, *_shared_with_test(extraction, training)),
+    )
+
+
+def _shared_with_test(extraction: Extraction, training: Training) -> tuple[str, ...]:
+    """A remark on groups that are in the scored test split and in what was trained on."""
+    clips, labels, column = extraction.table.clips, extraction.features.labels, extraction.config.folds.group
+    groups = clip_groups(clips, column)
+    tested = {groups[i] for i, clip in enumerate(clips) if clip.split == "test" and labels[i] >= 0} - {None}
+    shared = tested & {groups[row] for row in training.rows if labels[row] >= 0}
+    if not shared:
+        return ()
+    return (
+        f"Test split: {len(shared)} of its {len(tested)} {column}s are in training too, so its score says little"
+        f" about a new {column}.",
     )
 
 

@@ -71,8 +71,8 @@ def save_pipeline(
     (folder / PIPELINE_FILE).write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def load_pipeline(folder: Path, space: Workspace) -> Pipeline:
-    """Read a model folder back.
+def load_pipeline(folder: Path, space: Workspace, device: str | None = None) -> Pipeline:
+    """Read a model folder back, for ``device`` or the one that the run was configured for.
 
     Raises:
         DataError: not a model folder, of another schema, or trained with another version of an
@@ -81,7 +81,7 @@ def load_pipeline(folder: Path, space: Workspace) -> Pipeline:
     document = _read(folder)
     config = validate_config(document["config"])
     streams = {name: choice for name, choice in config.streams.items() if name in document["streams"]}
-    config = config.model_copy(update={"streams": streams})
+    config = config.model_copy(update={"streams": streams, "device": device or config.device})
     _check_versions(document["versions"], config, space.catalogue)
     model = make_trainer(config, space.catalogue).load(folder, make_fusion(config, space.catalogue))
     return Pipeline(config, model, document["fingerprints"], document["facts"])

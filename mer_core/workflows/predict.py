@@ -39,6 +39,7 @@ def predict(
     window: float | None = None,
     hop: float | None = None,
     columns: dict[str, str] | None = None,
+    device: str | None = None,
     space: Workspace | None = None,
 ) -> Predictions:
     """Predict new clips with a saved model.
@@ -49,12 +50,13 @@ def predict(
         window: length of a window in seconds, for long clips; text joins no window, since a
             transcript without timestamps cannot be cut.
         hop: distance between window starts in seconds; half a window if not given.
+        device: ``auto``, ``cpu``, ``cuda:0`` ...; as in the run if not given.
 
     Raises:
         DataError, UsageError: before any work; a bad clip becomes a failure.
     """
     space = space or open_workspace()
-    pipeline = load_pipeline(Path(model), space)
+    pipeline = load_pipeline(Path(model), space, device)
     table = load_data(DataChoice(source=str(data), columns=columns or {}), space)
     windowed = window is not None
     clips, failures = (list(table.clips), []) if window is None else _windows(table.clips, window, hop)
@@ -63,7 +65,9 @@ def predict(
     found = extract_clips(pipeline.config, table, space)
     warnings = []
     if dict(pipeline.fingerprints) != {**pipeline.fingerprints, **found.fingerprints}:
-        warnings.append("Features are made by another decoder version than the model was trained with.")
+        warnings.append(
+            "Another version of the decoder, or of what finds faces, made the features that the model was trained on."
+        )
     complete = complete_streams(found.features, pipeline.model)
     answers = answer(pipeline.model, complete)
     return Predictions(
