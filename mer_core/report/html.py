@@ -106,7 +106,7 @@ def _facts(report: RunReport) -> dict[str, str]:
         "Labelled": f"{data.n_labelled:,}",
         "Unlabelled": f"{data.n_unlabelled:,}",
         "Test": f"{data.n_test:,}" if data.n_test else "no test split",
-        "Media": words.duration(data.media_seconds),
+        "Media decoded in this run": words.duration(data.media_seconds) if data.media_seconds else "none",
         "Speakers" if data.group in (None, "speaker") else f"Groups ({data.group})": (
             f"{data.n_groups:,}" if data.n_groups else "not given"
         ),
@@ -164,7 +164,7 @@ def _provenance(report: RunReport) -> dict[str, str]:
         "Made": words.moment(report.created),
         "Preset": found.preset,
         "Protocol": found.protocol,
-        "Seed": ", ".join([f"run {report.seed}", *(f"{name} {seed}" for name, seed in found.seeds.items())]),
+        "Seed": ", ".join(f"{name} {seed}" for name, seed in {"run": report.seed, **found.seeds}.items()),
         "Device": found.device,
         "Threads": f"{found.threads}" if found.threads else "",
         "Platform": found.platform,

@@ -148,6 +148,7 @@ class Data(Part):
     """Name of the group (``speaker``) where known."""
     n_groups: int = 0
     media_seconds: Number = None
+    """Playing time decoded in this run; None where all features were reused."""
     notes: tuple[str, ...] = ()
 
 
