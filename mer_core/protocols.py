@@ -148,6 +148,14 @@ class Model(Protocol):
         """Probabilities [N, C]: of the ensemble, or of fold ``fold``'s member alone."""
         ...
 
+    def logits(self, features: Mapping[str, StreamData], fold: int | None = None) -> NDArray[np.float64]:
+        """Logits [N, C]; their mean over members is the ensemble's.
+
+        Where supervised extractors make features that differ by fold, a workflow asks each member with
+        its own features and averages.
+        """
+        ...
+
     def save(self, folder: Path) -> None:
         """Write safetensors and JSON into ``folder``."""
         ...

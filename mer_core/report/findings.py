@@ -118,7 +118,7 @@ def _about_modalities(report: RunReport) -> Iterator[str]:
 def _fusion(everything: Subset, single: Subset) -> str:
     gain, name = single.gain, single.modalities[0]
     both = (
-        f"{number(everything.waf)} with all modalities, {number(single.waf)} with the best single one, {name}"
+        f"{number(everything.waf)} with all modalities, {number(single.waf)} when the same model is given {name} alone"
         f" (difference {_difference(gain)})"
     )
     if gain is None or gain.value is None or gain.value <= 0:

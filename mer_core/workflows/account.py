@@ -27,6 +27,7 @@ from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import any_present, present_modalities
 from mer_core.workflows.log import RunLog
+from mer_core.workflows.scoring import ensemble
 from mer_core.workflows.train import Training
 from mer_core.workflows.workspace import Workspace, pick_device
 
@@ -108,18 +109,22 @@ def _metrics(training: Training, scores: Scores, extraction: Extraction) -> Metr
     found = scores.cross_validated
     held_out = None if found is None else build.section(found, selection, optimistic)
     fixed = _section_name(training) == "val"
-    has_test = any(clip.split == "test" for clip in extraction.table.clips)
     return Metrics(
         cv=None if fixed else held_out,
         cv_reason=build.cv_reason(training.plan),
         val=held_out if fixed else None,
         test=None if scores.test is None else build.section(scores.test, selection, False),
-        test_reason=None
-        if scores.test
-        else "The test clips are not labelled."
-        if has_test
-        else "There is no test split.",
+        test_reason=None if scores.test else _no_test(extraction),
     )
+
+
+def _no_test(extraction: Extraction) -> str:
+    test = [clip for clip in extraction.table.clips if clip.split == "test"]
+    if not test:
+        return "There is no test split."
+    if not any(clip.label for clip in test):
+        return "The test clips are not labelled."
+    return "No labelled test clip has a modality of this run."
 
 
 def _data(config: RunConfig, extraction: Extraction, training: Training) -> Data:
@@ -192,8 +197,7 @@ def _unlabelled(extraction: Extraction, training: Training) -> Unlabelled:
     rows = [i for i, c in enumerate(clips) if features.labels[i] < 0 and c.split != "test" and usable[i]]
     if not rows:
         return Unlabelled()
-    table = {name: features.table[name] for name in training.model.streams}
-    best = np.argmax(training.model.predict(table)[rows], axis=1)
+    best = np.argmax(ensemble(training.model, features)[rows], axis=1)
     counts = Counter(features.targets.classes[index] for index in best)
     return Unlabelled(n=len(rows), predicted=dict(counts))
 

@@ -18,7 +18,6 @@ from mer_core.engine import ClipFailure
 from mer_core.errors import EnvironmentProblem, UsageError
 from mer_core.evaluation import Evaluation, SubsetScore
 from mer_core.report.model import RunReport
-from mer_core.types import FeatureSet
 from mer_core.workflows.account import build_report
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.extract import Extraction, extract_clips
@@ -27,7 +26,7 @@ from mer_core.workflows.log import RunLog
 from mer_core.workflows.pipeline import save_pipeline
 from mer_core.workflows.predict import as_prediction, unusable
 from mer_core.workflows.predictions import HELD_OUT, NEW, TRAINED_ON, Row, write_predictions
-from mer_core.workflows.scoring import OutOfFold, out_of_fold, score_out_of_fold, score_rows, score_subsets
+from mer_core.workflows.scoring import OutOfFold, ensemble, out_of_fold, score_out_of_fold, score_rows, score_subsets
 from mer_core.workflows.train import Training, refuse_untrainable, train
 from mer_core.workflows.workspace import Workspace, open_workspace
 
@@ -167,7 +166,7 @@ def _score_test(extraction: Extraction, training: Training, config: RunConfig) -
     rows = np.asarray([i for i, clip in enumerate(clips) if clip.split == "test" and usable[i]], dtype=np.int64)
     if not len(rows):
         return None
-    probabilities = training.model.predict(_only(features, training))[rows]
+    probabilities = ensemble(training.model, features)[rows]
     groups = clip_groups([clips[row] for row in rows], config.folds.group)
     known = groups if any(groups) else None
     return score_rows(
@@ -175,14 +174,10 @@ def _score_test(extraction: Extraction, training: Training, config: RunConfig) -
     )
 
 
-def _only(features: FeatureSet, training: Training) -> dict[str, Any]:
-    return {name: features.table[name] for name in training.model.streams}
-
-
 def prediction_rows(extraction: Extraction, training: Training, held_out: OutOfFold) -> list[Row]:
     """Every clip: out-of-fold where a fold held it out, else the ensemble's answer, and which of the two."""
     features, clips = extraction.features, extraction.table.clips
-    probabilities = training.model.predict(_only(features, training))
+    probabilities = ensemble(training.model, features)
     folds = np.full(len(clips), -1)
     scored = held_out.rows
     probabilities[training.rows[scored]] = held_out.probabilities[scored]

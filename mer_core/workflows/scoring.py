@@ -51,6 +51,18 @@ def out_of_fold(model: Model, data: FeatureSet) -> OutOfFold:
     return OutOfFold(probabilities, folds)
 
 
+def ensemble(model: Model, features: FeatureSet) -> NDArray[np.float64]:
+    """Probabilities [N, C] of all members together, each with the features of its own fold."""
+    names = [name for name in model.streams if name in features.table]
+    if not features.fold_tables:
+        return model.predict({name: features.table[name] for name in names})
+    folds = sorted(features.fold_tables)
+    members = [model.logits({name: features.features(name, fold) for name in names}, fold) for fold in folds]
+    mean = np.mean(members, axis=0)
+    shares = np.exp(mean - mean.max(axis=1, keepdims=True))
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
 def score_out_of_fold(found: OutOfFold, data: FeatureSet, unit: str, seed: int) -> Evaluation:
     """Metrics over all validated clips, with intervals over groups where they are known."""
     rows = found.rows
