@@ -75,7 +75,8 @@ def test_fusion_beats_the_best_single_modality_on_the_sample(seed: int, sample_c
     space = open_workspace(sample_cache)
 
     def waf(*modalities: str) -> float:
-        settings: dict[str, Any] = {"options": {"sample": {"seed": seed, "seconds": 1.0}}, "trainer_options": {"epochs": 50}}
+        sample = {"seed": seed, "seconds": 1.0}
+        settings: dict[str, Any] = {"options": {"sample": sample}, "trainer_options": {"epochs": 50}}
         training = train(extract("sample", modalities=modalities, space=space, **settings), space=space)
         found = out_of_fold(training.model, training.data)
         labels = training.data.labels[found.rows]
