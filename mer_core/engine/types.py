@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mer_core.spec import DeriverSpec, ExtractorSpec, Input, declared_inputs
 from mer_core.store.digests import derived_names
 
 MEBIBYTE = 2**20
-State = Literal["extracted", "reused"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,6 @@ from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import any_present, present_modalities
 from mer_core.workflows.log import RunLog
-from mer_core.workflows.scoring import ensemble
 from mer_core.workflows.train import Training
 from mer_core.workflows.workspace import Workspace, pick_device
 
@@ -77,7 +76,7 @@ def build_report(
             config.trainer.name,
             **{config.fusion.name: config.fusion.options},
         ),
-        unlabelled=_unlabelled(extraction, training),
+        unlabelled=_unlabelled(extraction, scores),
         provenance=_provenance(config, extraction, training, space, command),
         timing={**log.timing, "total": log.seconds},
         files=dict(files),
@@ -191,13 +190,13 @@ def _streams(config: RunConfig, extraction: Extraction, space: Workspace) -> tup
     return tuple(rows)
 
 
-def _unlabelled(extraction: Extraction, training: Training) -> Unlabelled:
+def _unlabelled(extraction: Extraction, scores: Scores) -> Unlabelled:
     clips, features = extraction.table.clips, extraction.features
     usable = any_present(features)
     rows = [i for i, c in enumerate(clips) if features.labels[i] < 0 and c.split != "test" and usable[i]]
     if not rows:
         return Unlabelled()
-    best = np.argmax(ensemble(training.model, features)[rows], axis=1)
+    best = np.argmax(scores.everybody[rows], axis=1)
     counts = Counter(features.targets.classes[index] for index in best)
     return Unlabelled(n=len(rows), predicted=dict(counts))
 

@@ -55,9 +55,13 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """All scores of a run; None where there is nothing to score."""
+    """All scores of a run; None where there is nothing to score.
+
+    ``everybody`` [N, C] are the ensemble's probabilities for all clips, trained on or not.
+    """
 
     held_out: OutOfFold
+    everybody: np.ndarray
     cross_validated: Evaluation | None
     test: Evaluation | None
     subsets: tuple[SubsetScore, ...]
@@ -103,7 +107,7 @@ def run_config(config: RunConfig, space: Workspace, *, out: Path | None = None, 
         folder / "model", config, training.model, extraction.fingerprints, space.catalogue, {"run": folder.name}
     )
     save_folds(folder / "folds.json", training.plan, training.data.ids)
-    rows = prediction_rows(extraction, training, scores.held_out)
+    rows = prediction_rows(extraction, training, scores)
     modalities = tuple(present_modalities(extraction.features))
     write_predictions(folder / "predictions.csv", rows, table.targets.classes, modalities)
     failures = run_failures(extraction)
@@ -151,33 +155,34 @@ def evaluate_run(extraction: Extraction, training: Training, config: RunConfig) 
     """Out-of-fold scores, subsets of modalities, and the test split, read here for the first time."""
     data, model = training.data, training.model
     held_out = out_of_fold(model, data)
+    everybody = ensemble(model, extraction.features)
     scored = len(held_out.rows) > 0
     return Scores(
         held_out=held_out,
+        everybody=everybody,
         cross_validated=score_out_of_fold(held_out, data, config.folds.group, config.seed) if scored else None,
-        test=_score_test(extraction, training, config),
-        subsets=score_subsets(model, data, config.seed) if scored else (),
+        test=_score_test(extraction, everybody, config),
+        subsets=score_subsets(model, data, held_out, config.seed) if scored else (),
     )
 
 
-def _score_test(extraction: Extraction, training: Training, config: RunConfig) -> Evaluation | None:
+def _score_test(extraction: Extraction, everybody: np.ndarray, config: RunConfig) -> Evaluation | None:
     clips, features = extraction.table.clips, extraction.features
     usable = any_present(features)
     rows = np.asarray([i for i, clip in enumerate(clips) if clip.split == "test" and usable[i]], dtype=np.int64)
     if not len(rows):
         return None
-    probabilities = ensemble(training.model, features)[rows]
     groups = clip_groups([clips[row] for row in rows], config.folds.group)
     known = groups if any(groups) else None
     return score_rows(
-        probabilities, features.labels[rows], features.targets.classes, known, config.folds.group, config.seed
+        everybody[rows], features.labels[rows], features.targets.classes, known, config.folds.group, config.seed
     )
 
 
-def prediction_rows(extraction: Extraction, training: Training, held_out: OutOfFold) -> list[Row]:
+def prediction_rows(extraction: Extraction, training: Training, scores: Scores) -> list[Row]:
     """Every clip: out-of-fold where a fold held it out, else the ensemble's answer, and which of the two."""
     features, clips = extraction.features, extraction.table.clips
-    probabilities = ensemble(training.model, features)
+    held_out, probabilities = scores.held_out, scores.everybody.copy()
     folds = np.full(len(clips), -1)
     scored = held_out.rows
     probabilities[training.rows[scored]] = held_out.probabilities[scored]

@@ -77,12 +77,14 @@ def score_out_of_fold(found: OutOfFold, data: FeatureSet, unit: str, seed: int) 
     )
 
 
-def score_subsets(model: Model, data: FeatureSet, seed: int) -> tuple[SubsetScore, ...]:
-    """WAF of every non-empty subset of the modalities, the others' presence bits cleared."""
-    modalities = tuple(present_modalities(data))
-    predictions = {}
-    rows = out_of_fold(model, data).rows
-    for subset in subsets_of(modalities):
+def score_subsets(model: Model, data: FeatureSet, held_out: OutOfFold, seed: int) -> tuple[SubsetScore, ...]:
+    """WAF of every non-empty subset of the modalities, the others' presence bits cleared.
+
+    ``held_out`` are the predictions with all modalities, which need no second pass.
+    """
+    modalities, rows = tuple(present_modalities(data)), held_out.rows
+    predictions = {modalities: held_out.labels[rows]}
+    for subset in subsets_of(modalities)[1:]:
         found = out_of_fold(model, keep_modalities(data, subset))
         predictions[subset] = found.labels[rows]
     return evaluate_subsets(

@@ -13,7 +13,7 @@ from mer_core.data.dataset import ClipTable
 from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.errors import TooLittleDataError
 from mer_core.protocols import Model
-from mer_core.types import Clip, FeatureSet, Fold
+from mer_core.types import Clip, FeatureSet
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import any_present, label_indices, take
@@ -117,8 +117,3 @@ def plan_training(features: FeatureSet, clips: Sequence[Clip], config: RunConfig
         classes=chosen.targets.classes,
     )
     return rows, plan
-
-
-def validated_rows(folds: Sequence[Fold]) -> IntArray:
-    """Rows that some fold validates on, each once, in order."""
-    return np.unique(np.concatenate([fold.val for fold in folds])) if folds else np.zeros(0, dtype=np.int64)

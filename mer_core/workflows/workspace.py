@@ -30,11 +30,6 @@ class Workspace:
     retry: bool = False
     progress: Progress | None = None
 
-    def tell(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """Report progress, if anybody listens."""
-        if self.progress is not None:
-            self.progress(stage, done, total, note)
-
 
 def open_workspace(
     cache: Path | None = None,
