@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -50,12 +51,23 @@ class Problem:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A plugin module that was read: its object (with the hooks), and how long its import took (seconds)."""
+
+    distribution: str
+    entry_point: str
+    plugin: object
+    seconds: float
+
+
 @dataclass(slots=True)
 class Catalogue:
     """Everything that was discovered."""
 
     entries: list[Entry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
 
     def of_kind(self, kind: type[SpecT]) -> list[Entry]:
         """Entries of one kind, by name."""
@@ -75,7 +87,7 @@ class Catalogue:
         """Like :meth:`find`, with where the plugin comes from."""
         found = [e for e in self.of_kind(kind) if name in (e.spec.name, e.full_name)]
         if not found:
-            raise self._unknown(kind, name)
+            raise self.unknown(name, kind)
         if len(found) > 1:
             names = " or ".join(e.full_name for e in found)
             raise PluginError(f"two {kind.kind}s are called {name!r}.", f"Say which: {names}.")
@@ -114,8 +126,9 @@ class Catalogue:
 
         return validate(self.options_class(kind, name), values, name)
 
-    def _unknown(self, kind: type[SpecT], name: str) -> PluginError:
-        names = sorted({e.spec.name for e in self.of_kind(kind)})
+    def unknown(self, name: str, kind: type[PluginSpec] = PluginSpec) -> PluginError:
+        """The error for a name that nothing of ``kind`` has: the reason or the close match."""
+        names = sorted({e.spec.name for e in self.entries if isinstance(e.spec, kind)})
         close = difflib.get_close_matches(name, names, n=1)
         broken = [p for p in self.problems if name in (p.entry_point, p.distribution)]
         if broken:
@@ -137,7 +150,7 @@ def discover(extra: Iterable[object] = ()) -> Catalogue:
     for point in sorted(entry_points(group=hookspecs.ENTRY_POINT_GROUP), key=_point_key):
         _add_entry_point(manager, catalogue, point)
     for number, plugin in enumerate(extra):
-        _add(manager, catalogue, plugin, "extra", str(number))
+        _add(manager, catalogue, plugin, "extra", str(number), time.monotonic())
     return catalogue
 
 
@@ -147,16 +160,24 @@ def _point_key(point: EntryPoint) -> tuple[str, str]:
 
 def _add_entry_point(manager: pluggy.PluginManager, catalogue: Catalogue, point: EntryPoint) -> None:
     distribution = point.dist.name if point.dist else "unknown"
+    began = time.monotonic()
     try:
         plugin = point.load()
     except Exception as error:
         reason = f"importing {point.value} raised {type(error).__name__}: {error}"
         catalogue.problems.append(Problem(distribution, point.name, reason))
         return
-    _add(manager, catalogue, plugin, distribution, point.name)
+    _add(manager, catalogue, plugin, distribution, point.name, began)
 
 
-def _add(manager: pluggy.PluginManager, catalogue: Catalogue, plugin: object, distribution: str, name: str) -> None:
+def _add(
+    manager: pluggy.PluginManager,
+    catalogue: Catalogue,
+    plugin: object,
+    distribution: str,
+    name: str,
+    began: float,
+) -> None:
     registered = f"{distribution}:{name}"
     try:
         manager.register(plugin, registered)
@@ -168,6 +189,7 @@ def _add(manager: pluggy.PluginManager, catalogue: Catalogue, plugin: object, di
         if manager.get_plugin(registered) is not None:
             manager.unregister(name=registered)
         return
+    catalogue.sources.append(Source(distribution, name, plugin, time.monotonic() - began))
     catalogue.entries.extend(_entry(spec, distribution) for spec in specs)
 
 

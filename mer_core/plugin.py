@@ -1,0 +1,160 @@
+"""Everything a plugin is written with, in one import.
+
+>>> from mer_core.plugin import AudioInput, ExtractorSpec, Features, Missing, Options, Sample, hookimpl
+
+A module with specs imports in milliseconds: what needs pydantic (options) or torch (presence) is
+imported when it is used. Beside this module a plugin may use :mod:`mer_core.media`,
+:mod:`mer_core.pooling`, :mod:`mer_core.modality_dropout` and, in its tests, :mod:`mer_core.testing`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mer_core.errors import (
+    DataError,
+    EnvironmentProblem,
+    MediaError,
+    MerError,
+    MissingPackageError,
+    OptionError,
+    PluginError,
+    TooLittleDataError,
+    UsageError,
+)
+from mer_core.events import FeaturesReady, FoldFinished, RunFinished, RunStarted
+from mer_core.hookspecs import hookimpl
+from mer_core.protocols import (
+    Dataset,
+    Deriver,
+    Extractor,
+    Fusion,
+    Model,
+    Progress,
+    StreamExtractor,
+    SupervisedExtractor,
+    Trainer,
+    TrainingData,
+)
+from mer_core.spec import (
+    API_VERSION,
+    AudioInput,
+    DatasetSpec,
+    DerivedInput,
+    DeriverSpec,
+    ExtractorSpec,
+    FramesInput,
+    FusionSpec,
+    Input,
+    PluginSpec,
+    PresetSpec,
+    ProtocolSpec,
+    TextInput,
+    TrainerSpec,
+)
+from mer_core.types import (
+    Audio,
+    Clip,
+    Derived,
+    Failure,
+    Features,
+    FeatureSet,
+    Fold,
+    Frames,
+    FrameStream,
+    FusionOutput,
+    Missing,
+    Sample,
+    StreamData,
+    StreamInfo,
+    TargetSpec,
+    Text,
+)
+
+if TYPE_CHECKING:
+    from mer_core.options import NoOptions, Options
+    from mer_core.presence import Absent, clear_hidden, clear_input, clear_weights
+
+_LAZY = {
+    "NoOptions": "mer_core.options",
+    "Options": "mer_core.options",
+    "Absent": "mer_core.presence",
+    "clear_hidden": "mer_core.presence",
+    "clear_input": "mer_core.presence",
+    "clear_weights": "mer_core.presence",
+}
+
+__all__ = [
+    "API_VERSION",
+    "Absent",
+    "Audio",
+    "AudioInput",
+    "Clip",
+    "DataError",
+    "Dataset",
+    "DatasetSpec",
+    "Derived",
+    "DerivedInput",
+    "Deriver",
+    "DeriverSpec",
+    "EnvironmentProblem",
+    "Extractor",
+    "ExtractorSpec",
+    "Failure",
+    "FeatureSet",
+    "Features",
+    "FeaturesReady",
+    "Fold",
+    "FoldFinished",
+    "FrameStream",
+    "Frames",
+    "FramesInput",
+    "Fusion",
+    "FusionOutput",
+    "FusionSpec",
+    "Input",
+    "MediaError",
+    "MerError",
+    "Missing",
+    "MissingPackageError",
+    "Model",
+    "NoOptions",
+    "OptionError",
+    "Options",
+    "PluginError",
+    "PluginSpec",
+    "PresetSpec",
+    "Progress",
+    "ProtocolSpec",
+    "RunFinished",
+    "RunStarted",
+    "Sample",
+    "StreamData",
+    "StreamExtractor",
+    "StreamInfo",
+    "SupervisedExtractor",
+    "TargetSpec",
+    "Text",
+    "TextInput",
+    "TooLittleDataError",
+    "Trainer",
+    "TrainerSpec",
+    "TrainingData",
+    "UsageError",
+    "clear_hidden",
+    "clear_input",
+    "clear_weights",
+    "hookimpl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the heavier names when they are first used."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'mer_core.plugin' has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,178 @@
+"""The kit's three doors: a function, a pytest decorator, and what the command line calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from mer_core.errors import PluginError, UsageError
+from mer_core.registry import Catalogue, Entry, discover
+from mer_core.spec import plain
+from mer_core.testing.kit import Check, CheckFailed, Report, Result, Session
+from mer_core.testing.subject import Subject
+from mer_core.types import Derived
+
+_HOMES = {
+    "extractor": "mer_core.testing.extractor",
+    "deriver": "mer_core.testing.deriver",
+    "fusion": "mer_core.testing.fusion",
+    "trainer": "mer_core.testing.trainer",
+    "dataset": "mer_core.testing.dataset",
+}
+
+
+def checks(kind: str) -> tuple[Check, ...]:
+    """All checks for plugins of ``kind``, in the order in which they run.
+
+    Raises:
+        UsageError: presets and protocols are data and have no checks.
+    """
+    if kind not in _HOMES:
+        raise UsageError(f"there are no checks for {kind!r}.", f"Kinds are {', '.join(_HOMES)}.")
+    found: tuple[Check, ...] = import_module(_HOMES[kind]).CHECKS
+    return found
+
+
+def check_plugin(
+    name: str,
+    *,
+    kind: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    derived: Mapping[str, Derived] | None = None,
+    device: str = "cpu",
+    plugins: Iterable[object] = (),
+    only: Collection[str] = (),
+    on_result: Callable[[Result], None] | None = None,
+) -> Report:
+    """Run all checks on an installed plugin.
+
+    Args:
+        name: ``NAME`` or ``NAME@DISTRIBUTION``.
+        kind: needed only where plugins of several kinds have that name.
+        options: the plugin's options, as ``-o`` would give them.
+        expected_failures: ``{check: reason}`` for what is known and honest; one that passes after all is
+            reported as ``unexpected``.
+        derived: stand-ins for derived inputs; without them an installed deriver makes them.
+        plugins: plugin objects that are not installed, as in :func:`mer_core.registry.discover`.
+        only: names of the checks to run; empty for all.
+        on_result: called after each check.
+
+    Raises:
+        PluginError: no such plugin, or one that cannot be used.
+        UsageError: no such check.
+    """
+    catalogue = discover(plugins)
+    entry = find_entry(catalogue, name, kind)
+    chosen = checks(entry.spec.kind)
+    session = _session(catalogue, entry, chosen, options, expected_failures, derived, device)
+    unknown = sorted(set(only) - set(session.checks))
+    if unknown:
+        raise UsageError(f"there is no check called {unknown[0]!r}.", f"Checks are {', '.join(session.checks)}.")
+    results = []
+    for check in chosen:
+        if only and check.name not in only:
+            continue
+        results.append(session.result(check.name))
+        if on_result:
+            on_result(results[-1])
+    return Report(entry.full_name, entry.spec.kind, tuple(results))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundCheck:
+    """One check of one plugin, as pytest hands it to a test: call it."""
+
+    check: Check
+    make_session: Callable[[Mapping[str, Any], Mapping[str, Derived]], Session]
+    sessions: dict[str, Session] = field(default_factory=dict)
+
+    def __call__(
+        self, *, options: Mapping[str, Any] | None = None, derived: Mapping[str, Derived] | None = None
+    ) -> None:
+        """Run the check; fail, skip or xfail the test that calls it.
+
+        Args:
+            options: options that are known only in the test (a path of a fixture, say), added to those
+                given to :func:`conformance`.
+            derived: likewise, stand-ins for derived inputs.
+        """
+        import pytest
+
+        key = json.dumps([plain(dict(options or {})), sorted(derived or {})], default=str)
+        if key not in self.sessions:
+            self.sessions[key] = self.make_session(options or {}, derived or {})
+        result = self.sessions[key].result(self.check.name)
+        if result.outcome in ("skipped", "blocked"):
+            pytest.skip(result.reason)
+        if result.outcome == "expected":
+            pytest.xfail(result.reason)
+        if not result.good:
+            raise CheckFailed(f"{self.check.name}: {result.reason}")
+
+
+def conformance(
+    name: str,
+    *,
+    kind: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    derived: Mapping[str, Derived] | None = None,
+    device: str = "cpu",
+    plugins: Iterable[object] = (),
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Parametrise a pytest test over all checks of a plugin; the test takes ``check`` and calls it.
+
+    Arguments are those of :func:`check_plugin`. A check that fails as announced is an xfail.
+    """
+    import pytest
+
+    catalogue = discover(plugins)
+    entry = find_entry(catalogue, name, kind)
+    chosen = checks(entry.spec.kind)
+
+    def make(more: Mapping[str, Any], stand_ins: Mapping[str, Derived]) -> Session:
+        merged = {**(options or {}), **more}
+        return _session(catalogue, entry, chosen, merged, expected_failures, {**(derived or {}), **stand_ins}, device)
+
+    sessions: dict[str, Session] = {}
+    bound = [BoundCheck(check=check, make_session=make, sessions=sessions) for check in chosen]
+    return pytest.mark.parametrize("check", bound, ids=[check.name for check in chosen])
+
+
+def find_entry(catalogue: Catalogue, name: str, kind: str | None = None) -> Entry:
+    """The one plugin called ``name`` that has checks.
+
+    Raises:
+        PluginError: none, several, or one that cannot be used.
+    """
+    found = [
+        e
+        for e in catalogue.entries
+        if name in (e.spec.name, e.full_name) and e.spec.kind in ((kind,) if kind else tuple(_HOMES))
+    ]
+    kinds = sorted({e.spec.kind for e in found})
+    if len(kinds) > 1:
+        raise PluginError(f"{name!r} is the name of {' and '.join(kinds)}.", f"Say which: --kind {kinds[0]}.")
+    if not found:
+        raise catalogue.unknown(name)
+    return catalogue.entry(type(found[0].spec), name)
+
+
+def _session(
+    catalogue: Catalogue,
+    entry: Entry,
+    chosen: tuple[Check, ...],
+    options: Mapping[str, Any] | None,
+    expected: Mapping[str, str] | None,
+    derived: Mapping[str, Derived] | None,
+    device: str,
+) -> Session:
+    def subject() -> Subject:
+        validated = catalogue.options(type(entry.spec), entry.full_name, dict(options or {}))
+        return Subject(entry=entry, catalogue=catalogue, options=validated, device=device, derived=dict(derived or {}))
+
+    return Session(chosen, subject, expected)
