@@ -2,8 +2,8 @@
 
 >>> from mer_core.plugin import AudioInput, ExtractorSpec, Features, Missing, Options, Sample, hookimpl
 
-A module with specs imports in milliseconds: what needs pydantic (options) or torch (presence) is
-imported when it is used. Beside this module a plugin may use :mod:`mer_core.media`,
+A module with specs imports in milliseconds: what needs pydantic (options), numpy (array types) or
+torch (presence) is imported when it is used. Beside this module a plugin may use :mod:`mer_core.media`,
 :mod:`mer_core.pooling`, :mod:`mer_core.modality_dropout` and, in its tests, :mod:`mer_core.testing`.
 """
 
@@ -73,10 +73,15 @@ from mer_core.types import (
 )
 
 if TYPE_CHECKING:
+    from mer_core.aliases import BoolArray, FloatArray, ImageArray, IntArray
     from mer_core.options import NoOptions, Options
     from mer_core.presence import Absent, clear_hidden, clear_input, clear_weights
 
 _LAZY = {
+    "BoolArray": "mer_core.aliases",
+    "FloatArray": "mer_core.aliases",
+    "ImageArray": "mer_core.aliases",
+    "IntArray": "mer_core.aliases",
     "NoOptions": "mer_core.options",
     "Options": "mer_core.options",
     "Absent": "mer_core.presence",
@@ -90,6 +95,7 @@ __all__ = [
     "Absent",
     "Audio",
     "AudioInput",
+    "BoolArray",
     "Clip",
     "DataError",
     "Dataset",
@@ -105,6 +111,7 @@ __all__ = [
     "FeatureSet",
     "Features",
     "FeaturesReady",
+    "FloatArray",
     "Fold",
     "FoldFinished",
     "FrameStream",
@@ -113,7 +120,9 @@ __all__ = [
     "Fusion",
     "FusionOutput",
     "FusionSpec",
+    "ImageArray",
     "Input",
+    "IntArray",
     "MediaError",
     "MerError",
     "Missing",

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    FloatArray = NDArray[np.float32]
-    BoolArray = NDArray[np.bool_]
-    IntArray = NDArray[np.int64]
-    ImageArray = NDArray[np.uint8]
+    from mer_core.aliases import BoolArray, FloatArray, ImageArray, IntArray
 
 _T = TypeVar("_T")
 

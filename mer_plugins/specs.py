@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mer_core.hookspecs import hookimpl
-from mer_core.spec import (
+from mer_core.plugin import (
     AudioInput,
     DatasetSpec,
     DeriverSpec,
@@ -17,6 +16,7 @@ from mer_core.spec import (
     ProtocolSpec,
     TextInput,
     TrainerSpec,
+    hookimpl,
 )
 
 SPEECH = [

@@ -21,7 +21,7 @@ from mer_core.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from mer_core.types import ImageArray
+    from mer_core.aliases import ImageArray
 
     Points = NDArray[np.float64]
     Transform = tuple[Points, Points]

@@ -19,7 +19,7 @@ from mer_core.media.container import Media, check_file
 from mer_core.types import Audio
 
 if TYPE_CHECKING:
-    from mer_core.types import FloatArray
+    from mer_core.aliases import FloatArray
 
 PLAIN = frozenset({".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"})
 PREROLL = 0.25

@@ -9,7 +9,7 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 if TYPE_CHECKING:
-    from mer_core.types import ImageArray
+    from mer_core.aliases import ImageArray
 
 
 NEARLY_SQUARE = 0.02

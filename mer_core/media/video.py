@@ -22,8 +22,8 @@ from mer_core.spec import FramesInput
 from mer_core.types import Frames, Missing
 
 if TYPE_CHECKING:
+    from mer_core.aliases import ImageArray
     from mer_core.media.faces import FaceTrack
-    from mer_core.types import ImageArray
 
 FACE_SIZE = 128
 """Side of an aligned face in pixels where the request names none."""

@@ -26,7 +26,7 @@ from mer_core.types import Derived, Features, Missing
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mer_core.types import FloatArray
+    from mer_core.aliases import FloatArray
 
 SUFFIX = ".safetensors"
 TEMPORARY = ".tmp-"

@@ -21,7 +21,7 @@ from mer_core.types import Derived, Features, Missing
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mer_core.types import BoolArray, FloatArray
+    from mer_core.aliases import BoolArray, FloatArray
 
 OPEN_SHARDS = 32
 _T = TypeVar("_T")

@@ -17,7 +17,7 @@ from mer_core.spec import FramesInput, Input
 from mer_core.types import Clip, Derived, Failure, Frames, Missing, Sample
 
 if TYPE_CHECKING:
-    from mer_core.types import ImageArray
+    from mer_core.aliases import ImageArray
 
 TILE, CAPTION, HEADER, GAP = 128, 16, 22, 6
 """Pixels: side of a crop, the line under it, the line above a clip, space between things."""

@@ -11,7 +11,7 @@ from mer_core.data.dataset import ClipTable
 from mer_core.types import Clip, FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
 
 if TYPE_CHECKING:
-    from mer_core.types import IntArray
+    from mer_core.aliases import IntArray
 
 UNLABELLED = -1
 

@@ -22,7 +22,7 @@ from mer_core.workflows.predict import unusable
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
-    from mer_core.types import IntArray
+    from mer_core.aliases import IntArray
 
 
 @dataclass(frozen=True, slots=True)

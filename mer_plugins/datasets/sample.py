@@ -35,12 +35,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from mer_core.errors import EnvironmentProblem
-from mer_core.options import Options
+from mer_core.plugin import EnvironmentProblem, Options
 from mer_plugins.datasets.sample_plan import CEILINGS, LABELS, ClipPlan, ceiling, plan_clips
 
 if TYPE_CHECKING:
-    from mer_core.protocols import Progress
+    from mer_core.plugin import Progress
 
 __all__ = ["CEILINGS", "LABELS", "VERSION", "SampleDataset", "SampleOptions", "ceiling"]
 

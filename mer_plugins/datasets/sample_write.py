@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_core.errors import EnvironmentProblem
+from mer_core.plugin import EnvironmentProblem
 
 VIDEO_ENCODERS = ("libx264", "libopenh264", "mpeg4")
 """Tried in this order; every PyAV wheel has the first."""

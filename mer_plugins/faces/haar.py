@@ -16,12 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mer_core.errors import MerError
 from mer_core.media.align import apply
 from mer_core.media.faces import EYES_IN_BOX, Detection, FaceTrack, choose_main
-from mer_core.options import Options
-from mer_core.spec import FramesInput, Input
-from mer_core.types import Derived, Failure, FrameStream, Missing, Sample
+from mer_core.plugin import Derived, Failure, FramesInput, FrameStream, Input, MerError, Missing, Options, Sample
 
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from mer_core.presence import Absent, clear_weights
-from mer_core.types import FusionOutput, StreamInfo, TargetSpec
+from mer_core.plugin import Absent, FusionOutput, StreamInfo, TargetSpec, clear_weights
 from mer_plugins.fusion.encoders import MLPEncoder, StreamEncoders, classified
 from mer_plugins.fusion.options import AttentionOptions
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from mer_core.types import FusionOutput, StreamInfo, TargetSpec
+from mer_core.plugin import FusionOutput, StreamInfo, TargetSpec
 from mer_plugins.fusion.encoders import MLPEncoder, StreamEncoders, classified
 from mer_plugins.fusion.options import ConcatOptions
 

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from mer_core.errors import PluginError
-from mer_core.presence import Absent, clear_hidden, clear_input
-from mer_core.types import FusionOutput, StreamInfo
+from mer_core.plugin import Absent, FusionOutput, PluginError, StreamInfo, clear_hidden, clear_input
 
 
 class MLPEncoder(nn.Module):

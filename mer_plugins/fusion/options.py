@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mer_core.options import Options
+from mer_core.plugin import Options
 
 
 class FusionOptions(Options):

@@ -7,19 +7,14 @@ and ``librosa.yin`` make numba compile for many seconds in a fresh environment.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
 from pydantic import Field
 
-from mer_core.options import Options
-from mer_core.types import Audio, Failure, Features, Missing, Sample
+from mer_core.plugin import Audio, Failure, Features, FloatArray, Missing, Options, Sample
 from mer_plugins.speech import dsp
 from mer_plugins.speech.pitch import yin
-
-if TYPE_CHECKING:
-    from mer_core.types import FloatArray
 
 RATE = 16000
 WINDOW, FFT = 400, 512

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from mer_core.types import FloatArray
+from mer_core.plugin import FloatArray
 
 EDGES = (0, 200, 400, 800, 1600, 3200, 6400, 8001)
 """Hz, bounds of the octaves of the spectral contrast."""

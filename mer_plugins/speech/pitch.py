@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.fft
 
+from mer_core.plugin import FloatArray
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from mer_core.types import FloatArray
 
 
 def yin(frames: FloatArray, rate: int, fmin: float, fmax: float, threshold: float = 0.15) -> tuple[FloatArray, ...]:

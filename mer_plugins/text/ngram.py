@@ -10,16 +10,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
-from mer_core.options import Options
-from mer_core.types import Failure, Features, Missing, Sample
-
-if TYPE_CHECKING:
-    from mer_core.types import FloatArray
+from mer_core.plugin import Failure, Features, FloatArray, Missing, Options, Sample
 
 CHINESE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 """Characters of scripts written without spaces: Han and kana."""

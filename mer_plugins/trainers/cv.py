@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mer_core.errors import DataError, PluginError
+from mer_core.plugin import DataError, Fusion, PluginError, Progress, TrainingData
 from mer_core.pooling import Standardiser, count_nonfinite
-from mer_core.protocols import Fusion, Progress, TrainingData
 from mer_plugins.trainers.dropout import replace_dropout
 from mer_plugins.trainers.loop import Loop
 from mer_plugins.trainers.model import FittedMember, FusionModel, load_model

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mer_core.errors import PluginError
+from mer_core.plugin import PluginError
 
 Factors = dict[str, list[Tensor]]
 """Per dropout module, one tensor per call of it in a forward pass: 0 or 1/(1 - rate)."""

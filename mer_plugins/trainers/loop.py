@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from mer_core.errors import DataError
 from mer_core.modality_dropout import drop_modalities
-from mer_core.protocols import Progress
+from mer_core.plugin import DataError, Progress
 from mer_plugins.trainers.dropout import Site
 from mer_plugins.trainers.noise import Noise
 from mer_plugins.trainers.options import CvOptions

@@ -15,10 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mer_core.errors import DataError
+from mer_core.plugin import DataError, Fusion, StreamData, StreamInfo, TargetSpec
 from mer_core.pooling import Standardiser
-from mer_core.protocols import Fusion
-from mer_core.types import StreamData, StreamInfo, TargetSpec
 
 FORMAT = 1
 WEIGHTS, FACTS = "members.safetensors", "members.json"

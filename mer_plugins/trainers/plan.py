@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_core.errors import DataError
-from mer_core.protocols import TrainingData
+from mer_core.plugin import DataError, TrainingData
 from mer_plugins.trainers.noise import generator
 from mer_plugins.trainers.options import CvOptions
 

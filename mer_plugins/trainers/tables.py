@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mer_core.plugin import StreamData, TrainingData
 from mer_core.pooling import Standardiser
-from mer_core.protocols import TrainingData
-from mer_core.types import StreamData
 
 Rows = NDArray[np.int64]
 

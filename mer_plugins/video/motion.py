@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from pydantic import Field
 
-from mer_core.options import Options
-from mer_core.spec import FramesInput, Input
-from mer_core.types import Failure, Features, Frames, Missing, Sample
-
-if TYPE_CHECKING:
-    from mer_core.types import FloatArray, ImageArray
+from mer_core.plugin import (
+    Failure,
+    Features,
+    FloatArray,
+    Frames,
+    FramesInput,
+    ImageArray,
+    Input,
+    Missing,
+    Options,
+    Sample,
+)
 
 BINS = 8
 """Directions of the histogram of flow."""
