@@ -93,7 +93,10 @@ def require(condition: object, message: str) -> None:
 
 
 class Session:
-    """The checks of one subject. Each runs once, when asked for, after those that it needs."""
+    """The checks of one subject. Each runs once, when asked for, after those that it needs.
+
+    A subject that cannot be made (wrong options, say) is the asker's fault, no finding: that raises.
+    """
 
     def __init__(
         self, checks: tuple[Check, ...], subject: Callable[[], Any], expected: Mapping[str, str] | None = None
@@ -119,7 +122,7 @@ class Session:
         for needed in check.needs:
             if self.result(needed).outcome in ("failed", "blocked", "expected"):
                 return Result(check.name, "blocked", f"{needed} did not pass")
-        return timed(check, self._get)
+        return timed(check, self._get())
 
     def _get(self) -> Any:
         if self._made is None:
@@ -136,7 +139,7 @@ class Session:
         return Result(result.check, "unexpected", said, result.seconds)
 
 
-def timed(check: Check, subject: Callable[[], Any]) -> Result:
+def timed(check: Check, subject: Any) -> Result:
     """Run one check and turn whatever it raises into a result."""
     import time
 
@@ -144,7 +147,7 @@ def timed(check: Check, subject: Callable[[], Any]) -> Result:
     outcome: Outcome = "passed"
     reason = ""
     try:
-        check.run(subject())
+        check.run(subject)
     except NotApplicable as error:
         outcome, reason = "skipped", str(error)
     except CheckFailed as error:

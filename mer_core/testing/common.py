@@ -1,0 +1,151 @@
+"""Checks that fit every kind of plugin: is it light to list, and are its options in order?"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from mer_core.registry import Catalogue, Entry
+from mer_core.testing.kit import CheckFailed, NotApplicable, check, require
+from mer_core.testing.subject import Subject
+
+FRAMEWORKS = ("torch", "transformers", "tensorflow", "jax", "onnxruntime", "open_clip")
+"""What must not be loaded where options are validated."""
+
+HEAVY = (*FRAMEWORKS, "numpy", "librosa", "cv2", "scipy", "pandas", "av", "sklearn")
+"""What must not be loaded where specs are listed: that happens in every command, ``mer --help`` too."""
+
+_PROBE = """
+import importlib, json, sys
+found = []
+for module, banned in json.loads(sys.argv[1]):
+    before = set(sys.modules)
+    importlib.import_module(module)
+    found.append([name for name in banned if name in sys.modules and name not in before])
+sys.stdout.write("\\n" + json.dumps(found))
+"""
+
+
+@check()
+def light_import(subject: Subject) -> None:
+    """Listing the plugin's specs loads no numpy and no torch; reading its options loads no torch."""
+    module = listing_module(subject.catalogue, subject.entry)
+    options = subject.spec.options.partition(":")[0]
+    listed, *read = loaded_by([(module, HEAVY), *([(options, FRAMEWORKS)] if options else [])])
+    require(
+        not listed,
+        f"importing {module}, which lists the specs, also imports {', '.join(listed)}: every mer command pays "
+        "for that. Move what needs it into the module that the spec's target names.",
+    )
+    require(
+        not any(read),
+        f"importing {options}, which has the options class, also imports {', '.join(*read)}: options are "
+        "validated before that is needed. Put the options class into a module of its own, or import "
+        f"{', '.join(*read)} inside the functions that use it.",
+    )
+
+
+@check()
+def options(subject: Subject) -> None:
+    """Options survive JSON, refuse unknown keys, and every field is described."""
+    from mer_core.options import Options
+
+    cls = subject.catalogue.options_class(type(subject.spec), subject.entry.full_name)
+    require(issubclass(cls, Options), f"{cls.__name__} does not derive from mer_core.plugin.Options: derive it.")
+    _survive_json(cls, subject.options)
+    if not any(field.is_required() for field in cls.model_fields.values()):
+        _survive_json(cls, cls())
+    _refuse_unknown(cls)
+    bare = [name for name, field in cls.model_fields.items() if not field.description]
+    require(
+        not bare,
+        f"no description of {', '.join(bare)}: write a docstring below each field of {cls.__name__}; "
+        "'mer plugins show' prints it.",
+    )
+
+
+def _survive_json(cls: type[Any], value: Any) -> None:
+    remedy = f"Use field types of {cls.__name__} that JSON can hold: runs are saved and repeated that way."
+    try:
+        stored = json.loads(json.dumps(value.model_dump(mode="json")))
+        again = cls.model_validate(stored)
+    except ValueError as error:
+        raise CheckFailed(f"{value!r} cannot be written as JSON and read back ({error}). {remedy}") from None
+    require(again == value, f"{value!r} came back from JSON as {again!r}. {remedy}")
+
+
+def _refuse_unknown(cls: type[Any]) -> None:
+    from pydantic import ValidationError
+
+    required = {name: None for name, field in cls.model_fields.items() if field.is_required()}
+    try:
+        cls.model_validate({**required, "no_such_option": 1})
+    except ValidationError as error:
+        if any(problem["type"] == "extra_forbidden" for problem in error.errors()):
+            return
+    raise CheckFailed(
+        f"{cls.__name__} accepts the unknown option 'no_such_option': a misspelt option would be ignored. "
+        "Leave extra='forbid' of mer_core.plugin.Options as it is."
+    )
+
+
+def listing_module(catalogue: Catalogue, entry: Entry) -> str:
+    """Name of the module that lists the spec of ``entry``.
+
+    Raises:
+        NotApplicable: the plugin was made in a script or notebook.
+    """
+    sources = [source for source in catalogue.sources if source.distribution == entry.distribution]
+    plugins = [source.plugin for source in sources if _lists(source.plugin, entry)] or [s.plugin for s in sources]
+    names = [str(getattr(plugin, "__name__", type(plugin).__module__)) for plugin in plugins]
+    if not names or names[0] == "__main__":
+        raise NotApplicable("the plugin was made in a script, not in a module that can be imported elsewhere")
+    return names[0]
+
+
+def _lists(plugin: object, entry: Entry) -> bool:
+    call = getattr(plugin, "mer_specs", None)
+    return callable(call) and any(spec is entry.spec or spec == entry.spec for spec in call())
+
+
+def loaded_by(modules: Sequence[tuple[str, Sequence[str]]]) -> list[list[str]]:
+    """Import ``(module, banned)`` one after the other in a fresh process: which banned ones each brought in.
+
+    Raises:
+        CheckFailed: a module cannot be imported there.
+    """
+    process = python(["-c", _PROBE, json.dumps(modules)])
+    if process.returncode:
+        names = " and ".join(module for module, _ in modules)
+        raise CheckFailed(f"importing {names} in a fresh process failed: {last_line(process.stderr)}.")
+    found: list[list[str]] = json.loads(process.stdout.splitlines()[-1])
+    return found
+
+
+def python(
+    arguments: Sequence[str], *, stdin: bytes = b"", environment: dict[str, str] | None = None, timeout: float = 600
+) -> subprocess.CompletedProcess[bytes]:
+    """Run this Python in a new process that finds what this one finds.
+
+    Raises:
+        CheckFailed: it did not end within ``timeout`` seconds.
+    """
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    env = {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", **(environment or {})}
+    command = [sys.executable, "-P", *arguments]
+    try:
+        return subprocess.run(command, input=stdin, capture_output=True, env=env, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        raise CheckFailed(
+            f"a fresh process was still busy after {timeout:.0f} s: look for what it waits for."
+        ) from None
+
+
+def last_line(stderr: bytes) -> str:
+    """The last line of what a process complained about."""
+    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
