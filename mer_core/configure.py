@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.config import RunConfig, read_config, validate_config
+from mer_core.derivers import choose_derivers, stream_inputs
 from mer_core.errors import UsageError
 from mer_core.options import parse_pairs
 from mer_core.registry import Catalogue
 from mer_core.spec import (
-    DeriverSpec,
     ExtractorSpec,
     FusionSpec,
     PresetSpec,
@@ -38,6 +38,7 @@ def make_config(
     fusion: str | None = None,
     trainer: str | None = None,
     faces: str | None = None,
+    derivers: Mapping[str, str] | None = None,
     pooling: str | None = None,
     folds: int | str | None = None,
     group: str | None = None,
@@ -52,6 +53,7 @@ def make_config(
         file: a TOML file in the layout of a run's ``config.toml``.
         extractors: ``{"speech": "hubert"}``; several per modality with commas, an alias of your own
             as ``{"speech:mine": "hubert"}``.
+        derivers: ``{"ranking": "gpt4"}``, which plugin makes an artefact; ``faces`` is short for that key.
         options: ``["acoustic.n_mels=80"]`` or ``{"acoustic": {"n_mels": 80}}``; the owner is a stream,
             an extractor, the fusion, the trainer, a deriver or the data set.
 
@@ -68,13 +70,15 @@ def make_config(
     asked = {owner: dict(values) for owner, values in _pairs(options).items()}
     streams = _streams(catalogue, saved, preset_spec, modalities, extractors, preset)
     protocol_pooling = protocol_spec.pooling if protocol_spec else ""
+    resolved_streams = {
+        name: _stream(catalogue, name, choice, pooling or "", protocol_pooling or preset_spec.pooling, asked)
+        for name, choice in sorted(streams.items(), key=lambda item: stream_order(item[0]))
+    }
+    deriver_flags = {**(derivers or {}), **({"faces": faces} if faces else {})}
     resolved: dict[str, Any] = {
         "data": _data(saved, data, columns, label_map, asked),
-        "streams": {
-            name: _stream(catalogue, name, choice, pooling or "", protocol_pooling or preset_spec.pooling, asked)
-            for name, choice in sorted(streams.items(), key=lambda item: stream_order(item[0]))
-        },
-        "derivers": _derivers(catalogue, saved, preset_spec, faces, asked),
+        "streams": resolved_streams,
+        "derivers": _derivers(catalogue, saved, preset_spec, deriver_flags, resolved_streams, asked),
         "fusion": _choice(
             catalogue,
             FusionSpec,
@@ -233,18 +237,20 @@ def _derivers(
     catalogue: Catalogue,
     saved: Mapping[str, Any],
     preset: PresetSpec,
-    faces: str | None,
+    flags: Mapping[str, str],
+    streams: Mapping[str, Mapping[str, Any]],
     asked: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    base: dict[str, dict[str, Any]] = {name: {"name": deriver} for name, deriver in preset.derivers.items()}
-    base.update(saved.get("derivers", {}))
-    if faces:
-        base["faces"] = {"name": faces}
-    found = {}
-    for artefact, choice in base.items():
-        wanted = {**choice.get("options", {}), **asked.get(choice["name"], {})}
-        options = catalogue.options(DeriverSpec, choice["name"], wanted)
-        found[artefact] = {"name": choice["name"], "options": options.model_dump(mode="json")}
+    chosen: dict[str, dict[str, Any]] = {name: {"name": deriver} for name, deriver in preset.derivers.items()}
+    chosen.update(saved.get("derivers", {}))
+    chosen.update({artefact: {"name": name} for artefact, name in flags.items()})
+    found = choose_derivers(catalogue, stream_inputs(catalogue, streams), chosen, asked)
+    unread = sorted(set(flags) - set(found) - {"faces"})
+    if unread:
+        raise UsageError(
+            f"--deriver names {unread[0]!r}, which no stream of this run reads.",
+            f"Artefacts that are read here: {', '.join(found) or 'none'}.",
+        )
     return found
 
 

@@ -227,6 +227,13 @@ def declared_inputs(spec: ExtractorSpec | DeriverSpec, options: Any) -> dict[str
     return dict(compute()) if callable(compute) else dict(spec.inputs)
 
 
+def derived_names(inputs: Mapping[str, Input]) -> tuple[str, ...]:
+    """Names of the derived artefacts that ``inputs`` read, sorted; aligned faces read ``faces``."""
+    named = {item.name for item in inputs.values() if isinstance(item, DerivedInput)}
+    crops = any(isinstance(item, FramesInput) and item.faces for item in inputs.values())
+    return tuple(sorted(named | ({"faces"} if crops else set())))
+
+
 def plain(value: Any) -> Any:
     """``value`` as JSON-able data with a stable order."""
     if is_dataclass(value) and not isinstance(value, type):

@@ -43,6 +43,10 @@ Preset = Annotated[
 Faces = Annotated[
     str | None, typer.Option(help="Deriver that finds faces.", show_default="haar", rich_help_panel=STREAMS)
 ]
+DeriverFlag = Annotated[
+    list[str] | None,
+    typer.Option("--deriver", metavar="ARTEFACT=NAME", help="Choose a deriver.", rich_help_panel=STREAMS),
+]
 Pooling = Annotated[
     str | None,
     typer.Option(help="mean, mean_std or mean_var.", show_default="mean_std", rich_help_panel=STREAMS),
@@ -104,6 +108,7 @@ def configure(
     label: list[str] | None,
     modalities: str | None,
     extractor: list[str] | None,
+    deriver: list[str] | None,
     option: list[str] | None,
     **rest: Any,
 ) -> RunConfig:
@@ -116,6 +121,7 @@ def configure(
         label_map=pairs(label, "--label"),
         modalities=listed(modalities),
         extractors=pairs(extractor, "--extractor"),
+        derivers=pairs(deriver, "--deriver"),
         options=option or (),
         **rest,
     )

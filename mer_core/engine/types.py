@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mer_core.spec import DeriverSpec, ExtractorSpec, Input, declared_inputs
-from mer_core.store.digests import derived_names
+from mer_core.spec import DeriverSpec, ExtractorSpec, Input, declared_inputs, derived_names
 
 MEBIBYTE = 2**20
 

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.errors import EnvironmentProblem, MediaError
-from mer_core.spec import AudioInput, DerivedInput, FramesInput, Input, TextInput, digest
+from mer_core.spec import AudioInput, FramesInput, Input, TextInput, derived_names, digest
 from mer_core.types import Clip, Derived, Missing
 
-FACES = "faces"
 """Name of the derived artefact that ``FramesInput(faces=True)`` reads."""
 
 SETTLE_SECONDS = 2.0
@@ -126,13 +125,6 @@ def _parse(line: bytes) -> tuple[str, _Stamp, str] | None:
         return None
     name, size, mtime, inode, value = json.loads(text)
     return name, (size, mtime, inode), value
-
-
-def derived_names(inputs: Mapping[str, Input]) -> tuple[str, ...]:
-    """Names of the derived artefacts that ``inputs`` read, sorted."""
-    named = {item.name for item in inputs.values() if isinstance(item, DerivedInput)}
-    crops = any(isinstance(item, FramesInput) and item.faces for item in inputs.values())
-    return tuple(sorted(named | ({FACES} if crops else set())))
 
 
 def input_digest(

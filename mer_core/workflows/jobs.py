@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mer_core.config import PluginChoice, RunConfig, StreamChoice
 from mer_core.engine import DeriverJob, ExtractorJob
-from mer_core.errors import UsageError
+from mer_core.errors import OptionError, UsageError
 from mer_core.media import DECODER_VERSION
 from mer_core.protocols import Deriver
 from mer_core.registry import Catalogue
-from mer_core.spec import DerivedInput, DeriverSpec, ExtractorSpec, FramesInput, Input, declared_inputs, digest, plain
+from mer_core.spec import DeriverSpec, ExtractorSpec, Input, declared_inputs, derived_names, digest, plain
 
 FEATURE_DTYPE = "float32"
 
@@ -27,11 +27,8 @@ def build_jobs(config: RunConfig, catalogue: Catalogue) -> tuple[list[ExtractorJ
         name: catalogue.options(ExtractorSpec, choice.extractor, choice.options)
         for name, choice in config.streams.items()
     }
-    needed = {name: artefacts(declared_inputs(specs[name], options[name])) for name in specs}
-    derivers = {
-        artefact: _deriver_job(artefact, config.derivers, catalogue)
-        for artefact in sorted(set().union(*needed.values()))
-    }
+    needed = {name: derived_names(declared_inputs(specs[name], options[name])) for name in specs}
+    derivers = _deriver_jobs(needed, config.derivers, catalogue)
     jobs = [
         _extractor_job(name, choice, catalogue, options[name], {a: derivers[a].fingerprint for a in needed[name]})
         for name, choice in config.streams.items()
@@ -45,11 +42,17 @@ def build_deriver(artefact: str, config: RunConfig, catalogue: Catalogue) -> tup
     return job.deriver_class(job.options, "cpu"), declared_inputs(job.spec, job.options)
 
 
-def artefacts(inputs: Mapping[str, Input]) -> set[str]:
-    """Names of the derived artefacts that ``inputs`` read."""
-    found = {entry.name for entry in inputs.values() if isinstance(entry, DerivedInput)}
-    if any(isinstance(entry, FramesInput) and entry.faces for entry in inputs.values()):
-        found.add("faces")
+def _deriver_jobs(
+    needed: Mapping[str, Sequence[str]], choices: Mapping[str, PluginChoice], catalogue: Catalogue
+) -> dict[str, DeriverJob]:
+    """One job per artefact that streams read, directly or through another artefact."""
+    found: dict[str, DeriverJob] = {}
+    waiting = sorted(set().union(*needed.values()))
+    while waiting:
+        artefact = waiting.pop(0)
+        if artefact not in found:
+            found[artefact] = _deriver_job(artefact, choices, catalogue)
+            waiting += found[artefact].derived
     return found
 
 
@@ -62,7 +65,7 @@ def _extractor_job(
         "extractor": entry.full_name,
         "version": spec.version,
         "modality": spec.modality,
-        "options": plain(options),
+        "options": _facts(options, entry.full_name),
         "inputs": plain(declared_inputs(spec, options)),
         "derived": dict(derived),
         "decoder": DECODER_VERSION,
@@ -76,6 +79,16 @@ def _extractor_job(
         fingerprint=digest(about),
         about=about,
     )
+
+
+def _facts(options: Any, owner: str) -> dict[str, Any]:
+    """The options' values, with what the plugin itself says about them (the content of a weights file)."""
+    try:
+        return {**plain(options), **plain(options.fingerprint())}
+    except OSError as error:
+        raise OptionError(
+            f"{owner}: {error.filename} cannot be read: {error.strerror}.", "Check the path in its options."
+        ) from error
 
 
 def _deriver_job(artefact: str, choices: Mapping[str, PluginChoice], catalogue: Catalogue) -> DeriverJob:
@@ -93,7 +106,7 @@ def _deriver_job(artefact: str, choices: Mapping[str, PluginChoice], catalogue: 
         "deriver": entry.full_name,
         "version": spec.version,
         "produces": artefact,
-        "options": plain(options),
+        "options": _facts(options, entry.full_name),
         "inputs": plain(declared_inputs(spec, options)),
         "decoder": DECODER_VERSION,
     }
