@@ -17,9 +17,23 @@ from mer_core.errors import OptionError, UsageError
 
 
 class Options(BaseModel):
-    """Base of every plugin's options: unknown keys are refused, instances never change."""
+    """Base of every plugin's options: unknown keys are refused, instances never change.
+
+    A validator of your own may raise :class:`mer_core.errors.OptionError` with a hint; it is shown as it is.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What shapes the results and is not in the options' values; JSON-able. Override where there is any.
+
+        Stored features expire when it changes. An entry named like an option stands in for that option:
+        ``{"model": sha256_of_the_file}`` in place of a path, so that another file under the same name
+        counts as another model, and the same file elsewhere as the same; ``{"threads": None}`` for an
+        option that changes no result. Called before anything is decoded; an ``OSError`` from it is reported
+        as a file that cannot be read.
+        """
+        return {}
 
 
 class NoOptions(Options):
@@ -71,7 +85,8 @@ def validate(cls: type[OptionsT], values: Mapping[str, Any], owner: str) -> Opti
 def _explain(cls: type[Options], problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"]) or "options"
     if problem["type"] != "extra_forbidden":
-        return f"option {key}: {problem['msg'].lower()}"
+        own = problem.get("ctx", {}).get("error")
+        return f"option {key}: {own or problem['msg'].lower()}"
     close = difflib.get_close_matches(key, cls.model_fields, n=1)
     return f"no option {key!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
 
