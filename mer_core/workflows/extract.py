@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from mer_core.config import RunConfig
 from mer_core.configure import make_config
@@ -12,6 +12,7 @@ from mer_core.data.dataset import ClipTable
 from mer_core.engine import EngineSettings, ExtractorJob, ExtractPlan, ExtractReport
 from mer_core.engine import extract as run_engine
 from mer_core.engine import plan as plan_engine
+from mer_core.settings import Settings, refuse_unknown
 from mer_core.store import FeatureStore
 from mer_core.types import FeatureSet, StreamInfo
 from mer_core.workflows.data import clip_groups, load_data
@@ -38,7 +39,7 @@ def extract(
     space: Workspace | None = None,
     shard: tuple[int, int] | None = None,
     keep_frames: bool = False,
-    **settings: Any,
+    **settings: Unpack[Settings],
 ) -> Extraction:
     """Extract the features of every clip that lacks them, and pool them.
 
@@ -46,11 +47,12 @@ def extract(
         data: manifest, folder, media file or data set name; None for the built-in sample.
         shard: ``(i, n)``, 1-based: only every n-th clip, so that several machines fill one store.
         keep_frames: store frame-level features too, not only their statistics.
-        settings: as in :func:`mer_core.configure.make_config` (``modalities=["speech", "text"]`` ...).
+        settings: see :class:`mer_core.settings.Settings` (``modalities=["speech", "text"]`` ...).
 
     Raises:
         MerError: before any work starts; single bad clips end up in ``report.failures``.
     """
+    refuse_unknown(settings, "extract", ("data", "space", "shard", "keep_frames"))
     space = space or open_workspace()
     config = make_config(space.catalogue, data=data, **settings)
     table = load_data(config.data, space)

@@ -7,17 +7,19 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
 from mer_core.config import RunConfig, write_config
 from mer_core.configure import make_config
+from mer_core.data.dataset import ClipTable
 from mer_core.data.folds import save_folds
 from mer_core.engine import ClipFailure
 from mer_core.errors import EnvironmentProblem, UsageError
 from mer_core.evaluation import Evaluation, SubsetScore
 from mer_core.report.model import RunReport
+from mer_core.settings import Settings, refuse_unknown
 from mer_core.workflows.account import build_report
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.extract import Extraction, extract_clips
@@ -27,6 +29,7 @@ from mer_core.workflows.pipeline import save_pipeline
 from mer_core.workflows.predict import as_prediction, unusable
 from mer_core.workflows.predictions import HELD_OUT, NEW, TRAINED_ON, Row, write_predictions
 from mer_core.workflows.scoring import OutOfFold, ensemble, out_of_fold, score_out_of_fold, score_rows, score_subsets
+from mer_core.workflows.telling import Teller, with_warnings
 from mer_core.workflows.train import Training, refuse_untrainable, train
 from mer_core.workflows.workspace import Workspace, open_workspace
 
@@ -68,18 +71,23 @@ class Scores:
 
 
 def run(
-    data: str | Path | None = None, *, out: str | Path | None = None, space: Workspace | None = None, **settings: Any
+    data: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    space: Workspace | None = None,
+    **settings: Unpack[Settings],
 ) -> RunResult:
     """Extract, train, evaluate and report.
 
     Args:
         data: manifest, folder or data set name; None for the built-in sample.
         out: the run's folder; None for ``runs/<date>-<time>``.
-        settings: as in :func:`mer_core.configure.make_config`.
+        settings: see :class:`mer_core.settings.Settings`.
 
     Raises:
         MerError: usage, data or environment; single bad clips end up in ``report.failures``.
     """
+    refuse_unknown(settings, "run", ("data", "out", "space"))
     space = space or open_workspace()
     config = make_config(space.catalogue, data=data, **settings)
     return run_config(config, space, out=Path(out) if out else None)
@@ -96,12 +104,24 @@ def run_config(config: RunConfig, space: Workspace, *, out: Path | None = None, 
         write_config(config, folder / "config.toml")
     log = RunLog(folder / "log.jsonl", began)
     log.finish("data", began, source=config.data.source)
+    teller = Teller(space.catalogue, folder, log)
+    with teller.run(config, len(table.clips)):
+        found = _work(config, table, space, teller, command)
+    return replace(found, report=teller.finished(found.report))
+
+
+def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller, command: str) -> RunResult:
+    """Everything between a run's beginning and its end."""
+    folder, log = teller.folder, teller.log
     with log.stage("extract", clips=len(table.clips)):
         extraction = extract_clips(config, table, space)
+    failures = run_failures(extraction)
+    teller.features(extraction, failures)
     with log.stage("train"):
         training = train(extraction, space=space)
     with log.stage("evaluate"):
         scores = evaluate_run(extraction, training, config)
+    teller.folds(scores.held_out, training.data)
     write_config(config, folder / "config.toml")
     save_pipeline(
         folder / "model", config, training.model, extraction.fingerprints, space.catalogue, {"run": folder.name}
@@ -110,8 +130,8 @@ def run_config(config: RunConfig, space: Workspace, *, out: Path | None = None, 
     rows = prediction_rows(extraction, training, scores)
     modalities = tuple(present_modalities(extraction.features))
     write_predictions(folder / "predictions.csv", rows, table.targets.classes, modalities)
-    failures = run_failures(extraction)
     report = build_report(folder.name, config, extraction, training, scores, failures, log, space, command, FILES)
+    report = with_warnings(report, teller.warnings)
     report.save(folder)
     log.write("finished", seconds=log.seconds)
     return RunResult(

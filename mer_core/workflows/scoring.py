@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_core.evaluation import Evaluation, SubsetScore, evaluate_predictions, evaluate_subsets
+from mer_core.evaluation import Evaluation, Scores, SubsetScore, evaluate_predictions, evaluate_subsets, scores
 from mer_core.protocols import Model
 from mer_core.types import FeatureSet
 from mer_core.workflows.features import keep_modalities, present_modalities, take
@@ -75,6 +75,12 @@ def score_out_of_fold(found: OutOfFold, data: FeatureSet, unit: str, seed: int) 
         folds=[int(found.fold[row]) for row in rows] if len(data.folds) > 1 else None,
         seed=seed,
     )
+
+
+def fold_scores(found: OutOfFold, data: FeatureSet) -> list[Scores]:
+    """The scores of each fold alone, in order, on the labelled clips that it held out."""
+    parts = [np.flatnonzero((found.fold == number) & (data.labels >= 0)) for number in range(len(data.folds))]
+    return [scores(data.labels[rows], found.labels[rows], len(data.targets.classes)) for rows in parts]
 
 
 def score_subsets(model: Model, data: FeatureSet, held_out: OutOfFold, seed: int) -> tuple[SubsetScore, ...]:

@@ -1,0 +1,73 @@
+"""The keywords of a run, as a type: a misspelt one is an error of the type checker."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from mer_core.errors import UsageError
+
+
+class Settings(TypedDict, total=False):
+    """What :func:`mer_core.run` and :func:`mer_core.extract` may be told beside the data; all of it optional.
+
+    They are the keywords of :func:`mer_core.configure.make_config`; None, or leaving one out, means
+    what the config file, the preset or the protocol says.
+
+    Keys:
+        file: a TOML file in the layout of a run's ``config.toml``.
+        columns: our column name -> the manifest's, ``{"label": "emotion"}``.
+        label_map: renaming of labels, ``{"joy": "happy"}``; an empty target drops the label.
+        modalities: which of speech, text, image, video take part.
+        extractors: ``{"speech": "hubert"}``; several per modality with commas, an alias of your own
+            as ``{"speech:mine": "hubert"}``.
+        preset, protocol, fusion, trainer: registry names.
+        faces: the deriver that finds faces, by registry name.
+        pooling: ``mean``, ``mean_std`` or ``mean_var``.
+        folds: how many, or ``"loo"``: one group left out at a time.
+        group: column whose values stay together in a fold.
+        seed: of folds and training.
+        device: ``auto``, ``cpu``, ``cuda:0`` ...
+        trainer_options: ``{"epochs": 40}``.
+        options: ``["acoustic.n_mels=80"]`` or ``{"acoustic": {"n_mels": 80}}``; the owner is a stream,
+            an extractor, the fusion, the trainer, a deriver or the data set.
+    """
+
+    file: Path | None
+    columns: Mapping[str, str] | None
+    label_map: Mapping[str, str] | None
+    modalities: Sequence[str] | None
+    extractors: Mapping[str, str] | None
+    preset: str | None
+    protocol: str | None
+    fusion: str | None
+    trainer: str | None
+    faces: str | None
+    pooling: str | None
+    folds: int | str | None
+    group: str | None
+    seed: int | None
+    device: str | None
+    trainer_options: Mapping[str, Any] | None
+    options: Sequence[str] | Mapping[str, Mapping[str, Any]]
+
+
+def refuse_unknown(settings: Mapping[str, Any], caller: str, more: Sequence[str] = ()) -> None:
+    """Refuse a keyword that is none of :class:`Settings`, before any work.
+
+    Args:
+        settings: keywords as they were given.
+        caller: the function that was called, for the message.
+        more: its other keywords, to guess what was meant.
+
+    Raises:
+        UsageError: naming the keyword and the close match.
+    """
+    known = [*more, *Settings.__annotations__]
+    for name in settings:
+        if name not in Settings.__annotations__:
+            close = difflib.get_close_matches(name, known, n=1)
+            guess = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
+            raise UsageError(f"{caller}() has no setting {name!r}.", guess)
