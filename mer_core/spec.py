@@ -19,6 +19,9 @@ from mer_core.errors import PluginError
 API_VERSION = 1
 """Version of the plugin contract. A spec written for another version is listed, never loaded."""
 
+KINDS = ("extractor", "deriver", "fusion", "trainer", "dataset", "preset", "protocol")
+"""Every kind of plugin, in the order in which they are listed."""
+
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]*")
 
 
@@ -206,19 +209,35 @@ def check_spec(spec: PluginSpec) -> None:
     Raises:
         PluginError: naming the field that is wrong.
     """
-    if not NAME_PATTERN.fullmatch(spec.name):
-        raise PluginError(f"plugin name {spec.name!r} is not of the form [a-z][a-z0-9-]*.", "Rename it.")
     if spec.api != API_VERSION:
+        newer = "update mer-toolkit, or " if spec.api > API_VERSION else ""
         raise PluginError(
             f"{spec.name} was written for plugin API {spec.api}; this mer has API {API_VERSION}.",
-            "Install a version of the plugin made for this mer.",
+            f"To use it, {newer}install a version of the plugin made for API {API_VERSION}.",
         )
+    if spec.kind not in KINDS:
+        raise PluginError(
+            f"{spec.name} is a {type(spec).__name__}, which is no kind of plugin.", "Use ExtractorSpec, say."
+        )
+    if not (isinstance(spec.name, str) and NAME_PATTERN.fullmatch(spec.name)):
+        raise PluginError(f"plugin name {spec.name!r} is not of the form [a-z][a-z0-9-]*.", "Rename it.")
+    _check_requires(spec)
     wanted = [spec.target] if spec.kind not in ("preset", "protocol") else []
     for reference in [*wanted, *filter(None, [spec.options])]:
         if reference.count(":") != 1:
             raise PluginError(
                 f"{spec.name}: {reference!r} is not 'module:Class'.", "Write it as 'package.module:Class'."
             )
+
+
+def _check_requires(spec: PluginSpec) -> None:
+    requires: Any = spec.requires
+    if isinstance(requires, str):
+        raise PluginError(f"{spec.name}: requires is a text, not a tuple.", f"Write requires=({requires!r},).")
+    for name in requires:
+        if not all(part.isidentifier() for part in name.split(".")):
+            hint = "Import names go there, such as 'sklearn' for the package scikit-learn."
+            raise PluginError(f"{spec.name}: requires has {name!r}, which cannot be imported.", hint)
 
 
 def declared_inputs(spec: ExtractorSpec | DeriverSpec, options: Any) -> dict[str, Input]:

@@ -1,0 +1,221 @@
+"""The catalogue of plugins: what was discovered, from whom, and how a name becomes a class."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
+from typing import Any, TypeVar
+
+from mer_core.errors import MissingPackageError, PluginError
+from mer_core.faults import explain, missing_package
+from mer_core.spec import PluginSpec
+
+SpecT = TypeVar("SpecT", bound=PluginSpec)
+
+SLOW_SECONDS = 0.5
+"""A plugin module that takes longer to import is told so in ``mer plugins list``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One plugin in the catalogue. ``problem`` says why it cannot be used, if it cannot."""
+
+    spec: PluginSpec
+    distribution: str
+    problem: str = ""
+    remedy: str = ""
+    entry_point: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """``name@distribution``, which is never ambiguous."""
+        return f"{self.spec.name}@{self.distribution}"
+
+    def missing_packages(self) -> list[str]:
+        """Import names the plugin requires that are not installed."""
+        return [name for name in self.spec.requires if not _importable(name)]
+
+    def install_line(self) -> str:
+        """The command that installs what is missing."""
+        return self.spec.install or f"pip install {' '.join(self.missing_packages())}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An entry point, or something that it offers, that could not be read.
+
+    ``target`` is the module that the entry point names, ``where`` the ``file:line`` that raised.
+    """
+
+    distribution: str
+    entry_point: str
+    reason: str
+    remedy: str = ""
+    target: str = ""
+    where: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """``entry-point@distribution``."""
+        return f"{self.entry_point}@{self.distribution}"
+
+    def answers_to(self, name: str) -> bool:
+        """Whether ``name`` may mean it: the entry point's name, the distribution's, or both with an @."""
+        return _same_name(name) in map(_same_name, (self.entry_point, self.distribution, self.full_name))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A plugin module that was read: its object (with the hooks), and how long its import took (seconds)."""
+
+    distribution: str
+    entry_point: str
+    plugin: object
+    seconds: float
+    target: str = ""
+
+    @property
+    def slow(self) -> str:
+        """What to tell if the import took too long, else empty."""
+        if self.seconds <= SLOW_SECONDS:
+            return ""
+        return f"slow: importing {self.target} took {self.seconds:.1f} s; import heavy packages inside the class"
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """Everything that was discovered."""
+
+    entries: list[Entry] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+
+    def of_kind(self, kind: type[SpecT]) -> list[Entry]:
+        """Entries of one kind, by name."""
+        return sorted((e for e in self.entries if isinstance(e.spec, kind)), key=lambda e: e.full_name)
+
+    def find(self, kind: type[SpecT], name: str) -> SpecT:
+        """The spec called ``name`` or ``name@distribution``.
+
+        Raises:
+            PluginError: unknown (with the close match), ambiguous or broken.
+        """
+        spec = self.entry(kind, name).spec
+        assert isinstance(spec, kind)
+        return spec
+
+    def entry(self, kind: type[SpecT], name: str) -> Entry:
+        """Like :meth:`find`, with where the plugin comes from."""
+        found = [e for e in self.of_kind(kind) if name in (e.spec.name, e.full_name)]
+        if not found:
+            raise self.unknown(name, kind)
+        if len(found) > 1:
+            names = " or ".join(e.full_name for e in found)
+            raise PluginError(f"{len(found)} {kind.kind}s are called {name!r}.", f"Say which: {names}.")
+        if found[0].problem:
+            raise PluginError(f"{kind.kind} {name!r} cannot be used: {found[0].problem}", found[0].remedy)
+        return found[0]
+
+    def load(self, kind: type[SpecT], name: str) -> type[Any]:
+        """Import and return the class behind ``name``.
+
+        Raises:
+            MissingPackageError: with the plugin's install line.
+            PluginError: if importing it fails.
+        """
+        entry = self.entry(kind, name)
+        absent = entry.missing_packages()
+        if absent:
+            what = f"{name} needs {', '.join(absent)}, which is not installed."
+            raise MissingPackageError(what, f"Run: {entry.install_line()}")
+        return _import_target(entry.spec.target, entry)
+
+    def options_class(self, kind: type[SpecT], name: str) -> type[Any]:
+        """The options class of a plugin, without importing the plugin's own heavy packages.
+
+        Raises:
+            PluginError: it cannot be imported, or is no options class.
+        """
+        from mer_core.options import NoOptions, Options
+
+        entry = self.entry(kind, name)
+        if not entry.spec.options:
+            return NoOptions
+        found = _import_target(entry.spec.options, entry)
+        if not issubclass(found, Options):
+            what = f"{entry.full_name}: {entry.spec.options} is no options class."
+            raise PluginError(what, "Derive it from mer_core.plugin.Options.")
+        return found
+
+    def options(self, kind: type[SpecT], name: str, values: Mapping[str, Any]) -> Any:
+        """Validated options of a plugin.
+
+        Raises:
+            OptionError: naming the option.
+        """
+        from mer_core.options import validate
+
+        return validate(self.options_class(kind, name), values, name)
+
+    def unknown(self, name: str, kind: type[PluginSpec] = PluginSpec) -> PluginError:
+        """The error for a name that nothing of ``kind`` has: what broke, what else has it, or the close match."""
+        broken = [p for p in self.problems if p.answers_to(name)]
+        if broken:
+            return PluginError(f"plugin {name!r} could not be read: {broken[0].reason}", broken[0].remedy)
+        others = sorted({e.spec.kind for e in self.entries if name in (e.spec.name, e.full_name)})
+        if others:
+            return PluginError(f"{name!r} is no {kind.kind} but a {others[0]}.", "See 'mer plugins list'.")
+        return PluginError(f"there is no {kind.kind} called {name!r}.", self._guess(name, kind))
+
+    def _guess(self, name: str, kind: type[PluginSpec]) -> str:
+        entries = [e for e in self.entries if isinstance(e.spec, kind)]
+        names = sorted({e.full_name if "@" in name else e.spec.name for e in entries})
+        if close := difflib.get_close_matches(name, names, n=1):
+            return f"Did you mean {close[0]!r}?"
+        unread = "; 'mer plugins list' says which plugins could not be read" if self.problems else ""
+        return f"There are: {', '.join(names) or 'none'}{unread}."
+
+
+def _same_name(name: str) -> str:
+    """Names of distributions are the same whatever their case and separators."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _importable(name: str) -> bool:
+    """Whether a module could be imported, found out without importing anything, its parents included."""
+    top, *parts = name.split(".")
+    try:
+        found = importlib.util.find_spec(top)
+        for part in parts:
+            top = f"{top}.{part}"
+            found = found and PathFinder.find_spec(top, found.submodule_search_locations)
+    except (ImportError, ValueError):
+        return False
+    return found is not None
+
+
+def _import_target(target: str, entry: Entry) -> type[Any]:
+    """The class that ``target`` names.
+
+    Raises:
+        MissingPackageError: a package that the plugin's spec does not name is missing.
+        PluginError: whatever else goes wrong while it is imported, or it is no class.
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        with redirect_stdout(sys.stderr):
+            found = getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:
+        fault = explain(error, f"importing {target}", entry.distribution, module)
+        kind = MissingPackageError if missing_package(error, module) else PluginError
+        raise kind(f"{entry.full_name}: {fault.reason}.", fault.remedy) from error
+    if not isinstance(found, type):
+        raise PluginError(f"{entry.full_name}: {target} is not a class.", "Name a class in the spec.")
+    return found
