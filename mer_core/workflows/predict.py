@@ -66,7 +66,8 @@ def predict(
     warnings = []
     if dict(pipeline.fingerprints) != {**pipeline.fingerprints, **found.fingerprints}:
         warnings.append(
-            "Another version of the decoder, or of what finds faces, made the features that the model was trained on."
+            "Another version of the decoder, of what finds faces or of a weights file made the features that the"
+            " model was trained on."
         )
     complete = complete_streams(found.features, pipeline.model)
     answers = answer(pipeline.model, complete)
