@@ -1,0 +1,326 @@
+"""The checks of a fusion: absence, gradients, batches, names, and what a trainer does with modules."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state
+
+from mer_core.testing.common import light_import, options
+from mer_core.testing.fusion_bench import (
+    DIMS,
+    TWINS,
+    Batch,
+    FusionBench,
+    ask,
+    attempt,
+    bench_of,
+    gradients,
+    loss_of,
+    seeded,
+)
+from mer_core.testing.kit import Check, NotApplicable, check, require
+from mer_core.testing.subject import Subject
+from mer_core.types import Level
+
+JUNK = (float("nan"), float("inf"), 1e9)
+NAMES = ("speech:my.encoder-v1.5", "text:文本", "video:a b/c")
+MEMBERS = 3
+
+
+@check()
+def starts(subject: Subject) -> None:
+    """It builds modules that share nothing and answer a batch with a whole FusionOutput, always the same."""
+    bench = bench_of(subject)
+    module, other, batch = bench.build(), bench.build(), bench.batch()
+    require(
+        not _storage(module) & _storage(other),
+        "two modules that were built one after the other share tensors: folds would train each other's weights. "
+        "Create every layer inside build.",
+    )
+    before = batch.rows(slice(None))
+    ask(module, batch)
+    with torch.no_grad():
+        first, again = ask(module.eval(), batch), ask(module, batch)
+    require(_unchanged(batch, before), "forward changed x or mask in place: work on copies (torch.where makes one).")
+    require(
+        torch.equal(first.logits, again.logits),
+        "in evaluation mode the same batch gives other logits the second time: use nn.Dropout, or pass "
+        "training=self.training to the functional form.",
+    )
+
+
+@check(needs=("starts",))
+def stream_order(subject: Subject) -> None:
+    """The order of streams in the dicts x and mask does not matter."""
+    bench = bench_of(subject)
+    module, batch = bench.stirred(), bench.ready().patterns()
+    x, mask = dict(reversed(batch.x.items())), dict(reversed(batch.mask.items()))
+    expected = ask(module, batch)
+    remedy = "Go through the names given to build and look x[name] and mask[name] up; never rely on their order."
+    for turned in (Batch(x, batch.mask), Batch(batch.x, mask), Batch(x, mask)):
+        with attempt("forward with the streams in another order", remedy):
+            found = ask(module, turned)
+            require(bench.same(found.logits, expected.logits), "other logits.")
+
+
+@check(needs=("starts",))
+def keys(subject: Subject) -> None:
+    """Names in the module's state do not come from names of streams."""
+    bench = bench_of(subject)
+    expected = set(bench.build().state_dict())
+    remedy = "Number the parts in the order of streams (nn.ModuleList), so that any name is possible."
+    with attempt(f"building over streams called {', '.join(NAMES)}", remedy):
+        found = set(bench.build(dict(zip(NAMES, DIMS.values(), strict=True))).state_dict())
+        strange = sorted(found ^ expected)
+        require(not strange, f"keys change with the names, e.g. {', '.join(strange[:2])}.")
+
+
+@check(needs=("starts",))
+def absence(subject: Subject) -> None:
+    """Any streams may be absent, even all, and absence has an effect."""
+    bench = bench_of(subject)
+    module, batch = bench.stirred(), bench.ready()
+    for mode in (False, True):
+        with attempt("forward with every pattern of absent streams", "Nobody may be present: guard every division."):
+            ask(module.train(mode), batch.patterns())
+    everything = ask(module.eval(), batch).logits
+    for name in DIMS:
+        without = ask(module, batch.without(name)).logits
+        require(
+            not bench.same(without, everything),
+            f"taking {name} away from every clip changes no logit: read the mask (clear_input and clear_hidden of "
+            "mer_core.plugin give it its effect).",
+        )
+
+
+@check(needs=("absence",))
+def cleared_values(subject: Subject) -> None:
+    """Values behind cleared bits, NaN included, change no output and no gradient."""
+    bench = bench_of(subject)
+    module, batch = bench.stirred(), bench.ready().patterns()
+    for junk in JUNK:
+        for mode in (False, True):
+            with attempt(
+                f"{junk} behind cleared presence bits", "Clear x with clear_input before anything else sees it."
+            ):
+                _compare_cleared(bench, module.train(mode), batch.behind(0.0), batch.behind(junk))
+
+
+def _compare_cleared(bench: FusionBench, module: nn.Module, clean: Batch, dirty: Batch) -> None:
+    """Each pass meets the same state and the same random numbers."""
+    state = copy.deepcopy(module.state_dict())
+    seen = []
+    for batch in (clean, dirty):
+        module.load_state_dict(state)
+        with seeded(0):
+            logits = ask(module, batch).logits
+        with seeded(0):
+            seen.append((logits, gradients(module, lambda batch=batch: loss_of(module, batch))))  # type: ignore[misc]
+    module.load_state_dict(state)
+    (expected, wanted), (found, got) = seen
+    require(bench.same(found, expected), "other logits than with zeros there.")
+    differing = [name for name in wanted if not _same_gradient(bench, got[name], wanted[name])]
+    require(not differing, f"the gradient of {', '.join(differing[:2])} differs from the one with zeros there.")
+
+
+def _same_gradient(bench: FusionBench, one: Tensor | None, two: Tensor | None) -> bool:
+    if one is None or two is None:
+        return one is two
+    return bench.same(one, two)
+
+
+@check(needs=("starts",))
+def gradients_(subject: Subject) -> None:
+    """In training, gradients reach every stream and every parameter that wants one."""
+    for dims in (DIMS, TWINS):
+        _reaches_streams(bench_of(subject), dims)
+    _reaches_parameters(bench_of(subject))
+
+
+def _reaches_streams(bench: FusionBench, dims: Mapping[str, int]) -> None:
+    module, reached = bench.stirred(dims).train(), set[str]()
+    for seed in range(3):
+        batch = bench.ready(16, dims)
+        for value in batch.x.values():
+            value.requires_grad_()
+        with seeded(seed):
+            loss_of(module, batch).backward()  # type: ignore[no-untyped-call]
+        reached |= {name for name, x in batch.x.items() if x.grad is not None and bool(x.grad.any())}
+    missing = [name for name in dims if name not in reached]
+    require(
+        not missing,
+        f"of the streams {', '.join(dims)}, no gradient reaches {', '.join(missing)}: nothing would be learnt from "
+        "it. Look for detach, argmax, no_grad, or a dict by modality in which one stream replaces another.",
+    )
+
+
+def _reaches_parameters(bench: FusionBench) -> None:
+    module = bench.stirred().train()
+    names = {name for name, p in module.named_parameters() if p.requires_grad and p.numel()}
+    for batch in (bench.ready(16), bench.ready(16).patterns()):
+        with seeded(0):
+            found = gradients(module, lambda batch=batch: loss_of(module, batch))  # type: ignore[misc]
+        names -= {name for name, gradient in found.items() if gradient is not None}
+    require(
+        not names,
+        f"the loss does not depend on {', '.join(sorted(names)[:3])}: use it, remove it, or requires_grad_(False).",
+    )
+
+
+@check(needs=("starts",))
+def batch_of_one(subject: Subject) -> None:
+    """A batch may hold a single clip, in training too."""
+    bench = bench_of(subject)
+    module, batch = bench.stirred(), bench.ready(1)
+    for mode, word in ((False, "evaluation"), (True, "training")):
+        with attempt(f"a batch of one clip in {word} mode", "Folds and last batches may be that small."):
+            loss_of(module.train(mode), batch).backward()  # type: ignore[no-untyped-call]
+
+
+@check(needs=("starts",))
+def batch_invariance(subject: Subject) -> None:
+    """In evaluation, a clip's output does not depend on the clips beside it."""
+    bench = bench_of(subject)
+    module, batch = bench.stirred(), bench.ready().patterns()
+    expected = ask(module, batch).logits
+    for rows in ([0, 1], [6, 7], [2, 5, 3], list(range(7, -1, -1))):
+        found = ask(module, batch.rows(rows)).logits
+        require(
+            bench.same(found, expected[rows]),
+            f"clips {rows} of a batch get other logits in a batch of their own. Look for a normalisation over the "
+            "batch, or for attention whose first axis is not the batch (batch_first=True).",
+        )
+
+
+@check(needs=("starts",))
+def one_stream(subject: Subject) -> None:
+    """It works over a single stream, present or not."""
+    bench = bench_of(subject)
+    for name, dim in DIMS.items():
+        dims = {name: dim}
+        remedy = "Runs with one modality and ablations need it; look for squeeze and for pairs of streams."
+        with attempt(f"a fusion of {name} alone", remedy):
+            module, batch = bench.stirred(dims), bench.ready(8, dims)
+            ask(module, batch)
+            ask(module, batch.without(name, slice(0, 4)))
+
+
+@check(needs=("starts",))
+def frames(subject: Subject) -> None:
+    """Frame level: absent frames at the end of clips change nothing."""
+    bench = bench_of(subject)
+    if "frame" not in bench.spec.levels:
+        raise NotApplicable("the fusion reads one vector per clip")
+    mixed: dict[str, Level] = {"speech:a": "frame", "text:b": "clip", "video:c": "frame"}
+    framed: dict[str, Level] = dict.fromkeys(DIMS, "frame")
+    for levels in (framed, mixed) if "clip" in bench.spec.levels else (framed,):
+        _pad_frames(bench, levels)
+
+
+def _pad_frames(bench: FusionBench, levels: Mapping[str, Level]) -> None:
+    module, batch = bench.stirred(levels=levels), bench.batch(levels=levels).to(bench.dtype)
+    padded = batch.padded(5, [name for name, level in levels.items() if level == "frame"])
+    remedy = "Divide by the number of present frames, and let attention and convolutions see present frames only."
+    with attempt("five absent frames at the end of every clip", remedy):
+        expected, found = ask(module, batch).logits, ask(module, padded).logits
+        require(bench.same(found, expected), "the logits change.")
+
+
+@check(needs=("starts",))
+def save_load(subject: Subject) -> None:
+    """A state dict, through safetensors into a module built under another seed, gives the same outputs."""
+    bench = bench_of(subject)
+    module, batch = bench.stirred(), bench.ready().patterns()
+    with torch.no_grad():
+        ask(module.train(), batch)
+    fresh = bench.build(seed=99).to(bench.dtype).eval()
+    remedy = "Register what a module needs as parameters or persistent buffers."
+    with attempt("saving the state dict and loading it into a fresh module", remedy):
+        tensors = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
+        fresh.load_state_dict(load(save(tensors)))
+        require(bench.same(ask(fresh, batch).logits, ask(module.eval(), batch).logits), "other logits than before.")
+
+
+@check(needs=("starts",))
+def stacked(subject: Subject) -> None:
+    """Where declared: several members in one vmap pass equal each member alone, gradients included."""
+    bench = bench_of(subject)
+    if not bench.spec.stackable:
+        raise NotApplicable("the spec does not declare the fusion stackable")
+    modules = [bench.stirred(seed=number) for number in range(MEMBERS)]
+    batches = [bench.ready().patterns().rows([(row + number) % 8 for row in range(8)]) for number in range(MEMBERS)]
+    remedy = "Avoid branches on values, in-place changes and recurrent layers, or declare stackable=False."
+    named = sum(1 for _ in modules[0].named_parameters(remove_duplicate=False))
+    require(named == len(list(modules[0].parameters())), f"a weight has two names: it would be trained twice. {remedy}")
+    with attempt("three members in one pass (torch.func.vmap)", remedy):
+        _stacked_pass(modules, batches, training=True)
+        logits, slopes = _stacked_pass(modules, batches, training=False)
+        for number, (module, batch) in enumerate(zip(modules, batches, strict=True)):
+            _compare_member(bench, module.eval(), batch, logits[number], {n: g[number] for n, g in slopes.items()})
+
+
+def _stacked_pass(
+    modules: list[nn.Module], batches: list[Batch], *, training: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Logits [F, B, C], and the gradients [F, ...] of the loss in :func:`_stacked_loss`."""
+    params, buffers = stack_module_state(modules)
+    base = copy.deepcopy(modules[0]).train(training)
+
+    def one(own: Any, held: Any, x: dict[str, Tensor], mask: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        out = functional_call(base, (own, held), (x, mask), tie_weights=False)
+        return out.logits, _stacked_loss(out)
+
+    x = {name: torch.stack([batch.x[name] for batch in batches]) for name in batches[0].x}
+    mask = {name: torch.stack([batch.mask[name] for batch in batches]) for name in batches[0].mask}
+    with seeded(0):
+        logits, losses = torch.vmap(one, randomness="different")(params, buffers, x, mask)
+    losses.sum().backward()  # type: ignore[no-untyped-call]
+    return logits, {name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in params.items()}
+
+
+def _stacked_loss(out: Any) -> Tensor:
+    total: Tensor = out.logits.square().sum() + sum(out.losses.values())
+    return total
+
+
+def _compare_member(
+    bench: FusionBench, module: nn.Module, batch: Batch, logits: Tensor, slopes: Mapping[str, Tensor]
+) -> None:
+    alone = gradients(module, lambda: _stacked_loss(ask(module, batch)))
+    require(bench.same(logits, ask(module, batch).logits), "other logits than each member alone.")
+    differing = [name for name, slope in alone.items() if slope is not None and not bench.same(slopes[name], slope)]
+    require(not differing, f"the gradient of {', '.join(differing[:2])} is not that of each member alone.")
+
+
+def _storage(module: nn.Module) -> set[int]:
+    tensors = [*module.parameters(), *module.buffers()]
+    return {tensor.untyped_storage().data_ptr() for tensor in tensors if tensor.numel()}
+
+
+def _unchanged(batch: Batch, before: Batch) -> bool:
+    pairs = [(batch.x, before.x), (batch.mask, before.mask)]
+    return all(one.keys() == two.keys() and all(torch.equal(one[n], two[n]) for n in two) for one, two in pairs)
+
+
+CHECKS: tuple[Check, ...] = (
+    light_import,
+    options,
+    starts,
+    stream_order,
+    keys,
+    absence,
+    cleared_values,
+    gradients_,
+    batch_of_one,
+    batch_invariance,
+    one_stream,
+    frames,
+    save_load,
+    stacked,
+)
