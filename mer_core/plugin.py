@@ -12,6 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mer_core.content import content_digest
 from mer_core.errors import (
     DataError,
     EnvironmentProblem,
@@ -154,6 +155,7 @@ __all__ = [
     "clear_hidden",
     "clear_input",
     "clear_weights",
+    "content_digest",
     "hookimpl",
 ]
 
