@@ -41,11 +41,12 @@ def light_import(subject: Subject) -> None:
         f"importing {module}, which lists the specs, also imports {', '.join(listed)}: every mer command pays "
         "for that. Move what needs it into the module that the spec's target names.",
     )
+    brought = ", ".join(name for names in read for name in names)
     require(
-        not any(read),
-        f"importing {options}, which has the options class, also imports {', '.join(*read)}: options are "
+        not brought,
+        f"importing {options}, which has the options class, also imports {brought}: options are "
         "validated before that is needed. Put the options class into a module of its own, or import "
-        f"{', '.join(*read)} inside the functions that use it.",
+        f"{brought} inside the functions that use it.",
     )
 
 
