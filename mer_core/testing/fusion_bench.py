@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -59,10 +59,17 @@ class Batch:
         return replace(self, x=filled)
 
     def patterns(self) -> Batch:
-        """Clip ``i`` has the streams whose bit is set in ``i``: with 8 clips, every pattern of three streams."""
+        """Every pattern of absent streams, nobody present (the first clip) included."""
+        return self._pattern(range(len(self)))
+
+    def mixed(self) -> Batch:
+        """Every pattern in which somebody is present."""
+        return self._pattern([row % (2 ** len(self.x) - 1) + 1 for row in range(len(self))])
+
+    def _pattern(self, bits: Sequence[int]) -> Batch:
         made = self
         for place, name in enumerate(self.x):
-            made = made.without(name, [row for row in range(len(self)) if not row >> place & 1])
+            made = made.without(name, [row for row, own in enumerate(bits) if not own >> place & 1])
         return made
 
     def padded(self, frames: int, names: Collection[str]) -> Batch:
