@@ -1,0 +1,81 @@
+"""``mer plugins new``: a complete plugin package to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mer_core.cli.flags import Json
+from mer_core.cli.output import print_json, stdout_console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Name = Annotated[str, typer.Argument(help="Small letters, digits and dashes: my-speech.")]
+Kind = Annotated[str, typer.Option(help="extractor, fusion, trainer, dataset or deriver.")]
+Modality = Annotated[
+    str | None,
+    typer.Option(
+        help="Of an extractor: speech, image, video or text.", show_default="the one that NAME contains, or speech"
+    ),
+]
+Out = Annotated[Path | None, typer.Option(help="The package's folder.", show_default="NAME")]
+Author = Annotated[str | None, typer.Option(help="Whom pyproject.toml names.", show_default="The NAME authors")]
+
+
+def new(
+    name: Name,
+    kind: Kind = "extractor",
+    modality: Modality = None,
+    out: Out = None,
+    author: Author = None,
+    json: Json = False,
+) -> None:
+    """Write a complete, installable plugin package that passes its own tests."""
+    from mer_core.scaffold import commands, write_package
+
+    refuse_known(name)
+    folder = write_package(name, kind, out or Path(name), modality, author)
+    files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    following = commands(name, kind, folder, modality)
+    if json:
+        shown = [file.as_posix() for file in files]
+        print_json({"name": name, "kind": kind, "folder": folder, "files": shown, "next": following})
+        return
+    console = stdout_console()
+    console.print(tree(folder, files), markup=False)
+    console.print("\nNext:")
+    for command in following:
+        console.print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def refuse_known(name: str) -> None:
+    """Refuse the name of an installed plugin, of whatever kind: options and commands go by it alone.
+
+    Raises:
+        UsageError: saying whose name it is.
+    """
+    from mer_core.errors import UsageError
+    from mer_core.registry import discover
+
+    for entry in discover().entries:
+        if entry.spec.name == name:
+            raise UsageError(
+                f"{entry.distribution} has a {entry.spec.kind} called {name!r} already, and two would be ambiguous.",
+                f"Choose another name, for example {'my-' + name!r}.",
+            )
+
+
+def tree(folder: Path, files: Iterable[Path]) -> str:
+    """``files`` (relative to ``folder``) as an indented list, each folder once."""
+    lines = [f"{folder}/"]
+    shown: set[Path] = set()
+    for file in files:
+        for parent in [*reversed(file.parents)][1:]:
+            if parent not in shown:
+                shown.add(parent)
+                lines.append("  " * len(parent.parts) + parent.name + "/")
+        lines.append("  " * len(file.parts) + file.name)
+    return "\n".join(lines)
