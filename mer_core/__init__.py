@@ -1,38 +1,81 @@
 """mer: multimodal emotion recognition, from raw clips to a scored, reusable model.
 
->>> from mer_core import run, extract, train, predict, evaluate
+>>> from mer_core import run, extract, train, predict, evaluate, compose, fit
+
+Each name is one of three things. What the command line does, as a function: ``run``, ``extract``,
+``train``, ``predict``, ``evaluate``, and ``open_workspace`` for the conditions they work under. The
+same for features that somebody has already: ``compose``, ``fit``, ``load_fit``. And what these
+functions take and return, for annotations. Plugins are written with :mod:`mer_core.plugin`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mer_core.workflows.evaluate import evaluate
-    from mer_core.workflows.extract import extract
-    from mer_core.workflows.predict import predict
-    from mer_core.workflows.run import run
-    from mer_core.workflows.train import train
-    from mer_core.workflows.workspace import open_workspace
+    from mer_core.settings import Settings
+    from mer_core.types import FeatureSet
+    from mer_core.workflows.arrays import compose
+    from mer_core.workflows.evaluate import Scored, evaluate
+    from mer_core.workflows.extract import Extraction, extract
+    from mer_core.workflows.fit import Fit, FittedModel, fit, load_fit
+    from mer_core.workflows.predict import Predictions, predict
+    from mer_core.workflows.run import RunResult, run
+    from mer_core.workflows.train import Training, train
+    from mer_core.workflows.workspace import Workspace, open_workspace
 
 _HOMES = {
+    "Extraction": "mer_core.workflows.extract",
+    "FeatureSet": "mer_core.types",
+    "Fit": "mer_core.workflows.fit",
+    "FittedModel": "mer_core.workflows.fit",
+    "Predictions": "mer_core.workflows.predict",
+    "RunResult": "mer_core.workflows.run",
+    "Scored": "mer_core.workflows.evaluate",
+    "Settings": "mer_core.settings",
+    "Training": "mer_core.workflows.train",
+    "Workspace": "mer_core.workflows.workspace",
+    "compose": "mer_core.workflows.arrays",
     "evaluate": "mer_core.workflows.evaluate",
     "extract": "mer_core.workflows.extract",
+    "fit": "mer_core.workflows.fit",
+    "load_fit": "mer_core.workflows.fit",
     "open_workspace": "mer_core.workflows.workspace",
     "predict": "mer_core.workflows.predict",
     "run": "mer_core.workflows.run",
     "train": "mer_core.workflows.train",
 }
 
-__all__ = ["evaluate", "extract", "open_workspace", "predict", "run", "train"]
+__all__ = [
+    "Extraction",
+    "FeatureSet",
+    "Fit",
+    "FittedModel",
+    "Predictions",
+    "RunResult",
+    "Scored",
+    "Settings",
+    "Training",
+    "Workspace",
+    "compose",
+    "evaluate",
+    "extract",
+    "fit",
+    "load_fit",
+    "open_workspace",
+    "predict",
+    "run",
+    "train",
+]
 
+if not TYPE_CHECKING:  # a type checker that sees it would take any misspelt name
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that ``import mer_core`` stays light."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'mer_core' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used, so that ``import mer_core`` stays light."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'mer_core' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -24,7 +24,7 @@ class Settings(TypedDict, total=False):
         extractors: ``{"speech": "hubert"}``; several per modality with commas, an alias of your own
             as ``{"speech:mine": "hubert"}``.
         preset, protocol, fusion, trainer: registry names.
-        faces: the deriver that finds faces, by registry name.
+        derivers: which plugin makes an artefact, ``{"ranking": "gpt4"}``; ``faces`` is short for that key.
         pooling: ``mean``, ``mean_std`` or ``mean_var``.
         folds: how many, or ``"loo"``: one group left out at a time.
         group: column whose values stay together in a fold.
@@ -45,6 +45,7 @@ class Settings(TypedDict, total=False):
     fusion: str | None
     trainer: str | None
     faces: str | None
+    derivers: Mapping[str, str] | None
     pooling: str | None
     folds: int | str | None
     group: str | None

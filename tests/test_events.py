@@ -197,5 +197,5 @@ def test_announcing_needs_no_run() -> None:
     for _ in range(2):
         announcer.announce(event)
     assert listener.heard == [event, event]
-    told = "mer_core:extra:0 raised ValueError: no connection in mer_fold_finished"
+    told = "extra:0 raised ValueError: no connection in mer_fold_finished"
     assert [str(problem) for problem in problems] == [told]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.config import RunConfig, validate_config
-from mer_core.errors import DataError
+from mer_core.errors import DataError, UsageError
 from mer_core.protocols import Fusion, Model, Trainer
 from mer_core.registry import Catalogue
 from mer_core.spec import ExtractorSpec, FusionSpec, TrainerSpec
@@ -85,6 +85,20 @@ def load_pipeline(folder: Path, space: Workspace, device: str | None = None) -> 
     _check_versions(document["versions"], config, space.catalogue)
     model = make_trainer(config, space.catalogue).load(folder, make_fusion(config, space.catalogue))
     return Pipeline(config, model, document["fingerprints"], document["facts"])
+
+
+def refuse_arrays(folder: Path, pipeline: Pipeline) -> None:
+    """Refuse to predict media with a model that was fitted to arrays.
+
+    Raises:
+        UsageError: naming the streams that no extractor makes.
+    """
+    unmade = [name for name in pipeline.model.streams if name not in pipeline.config.streams]
+    if unmade:
+        raise UsageError(
+            f"{folder} was fitted to arrays: no extractor makes {', '.join(unmade)}.",
+            "Give it arrays in Python: mer_core.load_fit(folder).predict(mer_core.compose(...)).",
+        )
 
 
 def _read(folder: Path) -> dict[str, Any]:

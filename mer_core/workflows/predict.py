@@ -18,7 +18,7 @@ from mer_core.types import Clip, FeatureSet, Prediction, StreamData, TargetSpec
 from mer_core.workflows.data import load_data
 from mer_core.workflows.extract import extract_clips
 from mer_core.workflows.features import any_present, present_modalities
-from mer_core.workflows.pipeline import load_pipeline
+from mer_core.workflows.pipeline import load_pipeline, refuse_arrays
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 
@@ -57,6 +57,7 @@ def predict(
     """
     space = space or open_workspace()
     pipeline = load_pipeline(Path(model), space, device)
+    refuse_arrays(Path(model), pipeline)
     table = load_data(DataChoice(source=str(data), columns=columns or {}), space)
     windowed = window is not None
     clips, failures = (list(table.clips), []) if window is None else _windows(table.clips, window, hop)

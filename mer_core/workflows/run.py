@@ -28,7 +28,7 @@ from mer_core.workflows.log import RunLog
 from mer_core.workflows.pipeline import save_pipeline
 from mer_core.workflows.predict import as_prediction, unusable
 from mer_core.workflows.predictions import HELD_OUT, NEW, TRAINED_ON, Row, write_predictions
-from mer_core.workflows.scoring import OutOfFold, ensemble, out_of_fold, score_out_of_fold, score_rows, score_subsets
+from mer_core.workflows.scoring import OutOfFold, ensemble, out_of_fold, score_held_out, score_rows
 from mer_core.workflows.telling import Teller, with_warnings
 from mer_core.workflows.train import Training, refuse_untrainable, train
 from mer_core.workflows.workspace import Workspace, open_workspace
@@ -176,13 +176,13 @@ def evaluate_run(extraction: Extraction, training: Training, config: RunConfig) 
     data, model = training.data, training.model
     held_out = out_of_fold(model, data)
     everybody = ensemble(model, extraction.features)
-    scored = len(held_out.rows) > 0
+    cross_validated, subsets = score_held_out(model, data, held_out, config.folds.group, config.seed)
     return Scores(
         held_out=held_out,
         everybody=everybody,
-        cross_validated=score_out_of_fold(held_out, data, config.folds.group, config.seed) if scored else None,
+        cross_validated=cross_validated,
         test=_score_test(extraction, everybody, config),
-        subsets=score_subsets(model, data, held_out, config.seed) if scored else (),
+        subsets=subsets,
     )
 
 

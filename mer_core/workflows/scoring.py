@@ -63,6 +63,15 @@ def ensemble(model: Model, features: FeatureSet) -> NDArray[np.float64]:
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
+def score_held_out(
+    model: Model, data: FeatureSet, held_out: OutOfFold, unit: str, seed: int
+) -> tuple[Evaluation | None, tuple[SubsetScore, ...]]:
+    """Out-of-fold scores with all modalities, and of every subset of them; nothing where no clip was held out."""
+    if not len(held_out.rows):
+        return None, ()
+    return score_out_of_fold(held_out, data, unit, seed), score_subsets(model, data, held_out, seed)
+
+
 def score_out_of_fold(found: OutOfFold, data: FeatureSet, unit: str, seed: int) -> Evaluation:
     """Metrics over all validated clips, with intervals over groups where they are known."""
     rows = found.rows

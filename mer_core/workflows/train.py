@@ -48,14 +48,15 @@ def train(extraction: Extraction, *, space: Workspace | None = None) -> Training
     Raises:
         TooLittleDataError: nothing can be learnt; the message names the class that lacks clips.
     """
-    space = space or open_workspace()
-    config = extraction.config
     rows, plan = _plan(extraction)
-    data = take(extraction.features, rows, plan.folds)
-    model = make_trainer(config, space.catalogue).fit(
-        make_fusion(config, space.catalogue), data, config.seed, space.progress
-    )
-    return Training(model, data, rows, plan)
+    return train_rows(extraction.features, rows, plan, extraction.config, space or open_workspace())
+
+
+def train_rows(features: FeatureSet, rows: IntArray, plan: FoldPlan, config: RunConfig, space: Workspace) -> Training:
+    """Fit the configuration's fusion to ``rows`` of ``features``; the plan's folds index into ``rows``."""
+    data = take(features, rows, plan.folds)
+    fusion, trainer = make_fusion(config, space.catalogue), make_trainer(config, space.catalogue)
+    return Training(trainer.fit(fusion, data, config.seed, space.progress), data, rows, plan)
 
 
 def _plan(extraction: Extraction) -> tuple[IntArray, FoldPlan]:
@@ -99,8 +100,13 @@ def _sentence(note: str) -> str:
 
 def plan_training(features: FeatureSet, clips: Sequence[Clip], config: RunConfig) -> tuple[IntArray, FoldPlan]:
     """Rows that are trained on (labelled or not), and the folds over them."""
+    return plan_rows(features, [clip.split for clip in clips], config)
+
+
+def plan_rows(features: FeatureSet, splits: Sequence[str | None], config: RunConfig) -> tuple[IntArray, FoldPlan]:
+    """Like :func:`plan_training`, for clips of which only the splits [N] are known."""
     usable = any_present(features)
-    rows = np.asarray([i for i, c in enumerate(clips) if c.split != "test" and usable[i]], dtype=np.int64)
+    rows = np.asarray([i for i, split in enumerate(splits) if split != "test" and usable[i]], dtype=np.int64)
     if not (features.labels[rows] >= 0).any():
         raise TooLittleDataError(
             "no labelled clip has any modality of this run.",
@@ -110,7 +116,7 @@ def plan_training(features: FeatureSet, clips: Sequence[Clip], config: RunConfig
     plan = plan_folds(
         chosen.labels,
         chosen.groups,
-        [clips[row].split for row in rows],
+        [splits[row] for row in rows],
         k=config.folds.k,
         seed=config.seed,
         kind=config.folds.kind,

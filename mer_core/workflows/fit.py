@@ -1,0 +1,240 @@
+"""Train, score and keep a model over features of one's own: no media, no extractor, no run's folder."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer_core.config import DataChoice, RunConfig
+from mer_core.configure import make_config
+from mer_core.data.folds import FoldPlan
+from mer_core.errors import DataError, TooLittleDataError, UsageError
+from mer_core.evaluation import Evaluation, SubsetScore, evaluate_predictions
+from mer_core.protocols import Model
+from mer_core.registry import Catalogue
+from mer_core.types import FeatureSet, Fold
+from mer_core.workflows.features import UNLABELLED, any_present
+from mer_core.workflows.pipeline import load_pipeline, save_pipeline
+from mer_core.workflows.predict import complete_streams
+from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out
+from mer_core.workflows.train import plan_rows, train_rows
+from mer_core.workflows.workspace import Workspace, open_workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedModel:
+    """A model over composed streams: predicts, scores new clips, and saves itself."""
+
+    model: Model
+    config: RunConfig
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The columns of :meth:`predict`."""
+        return self.model.targets.classes
+
+    def predict(self, features: FeatureSet) -> NDArray[np.float64]:
+        """Probabilities [N, C] of the ensemble; NaN for a clip that has none of the model's streams.
+
+        A stream of the model that ``features`` lacks counts as absent in every clip.
+
+        Raises:
+            DataError: a stream that the model does not know, or of another width.
+        """
+        _refuse_strange(features, self.model)
+        found = ensemble(self.model, complete_streams(features, self.model))
+        return np.where(any_present(features)[:, None], found, np.nan)
+
+    def labels(self, features: FeatureSet) -> list[str | None]:
+        """The likeliest class of each clip, None where there is nothing to tell it from."""
+        return [None if np.isnan(row).any() else self.classes[int(row.argmax())] for row in self.predict(features)]
+
+    def evaluate(self, features: FeatureSet) -> Evaluation:
+        """Scores with intervals of clips that the model was not fitted to; unlabelled ones are left out.
+
+        Raises:
+            DataError: no clip is labelled, or with a class that the model does not know.
+        """
+        probabilities = self.predict(features)
+        rows = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
+        truth, best = _in_order(features, self.classes)[rows], probabilities[rows].argmax(axis=1)
+        groups = [features.groups[row] or None for row in rows] if features.groups else None
+        unit, seed = self.config.folds.group, self.config.seed
+        return evaluate_predictions(truth, best, self.classes, groups, unit=unit, seed=seed)
+
+    def save(self, folder: str | Path) -> None:
+        """Write safetensors and JSON into ``folder``, for :func:`load_fit`."""
+        save_pipeline(Path(folder), self.config, self.model, {}, Catalogue(), {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit(FittedModel):
+    """A model and how good it is, over the N clips that :func:`fit` was given.
+
+    ``plan`` are the folds, or the reason why there are none. ``held_out`` has for every clip the
+    probabilities [N, C] of the fold that did not learn from it (NaN where none held it out);
+    ``evaluation`` scores them (None without folds), ``subsets`` scores every subset of the modalities.
+    """
+
+    plan: FoldPlan
+    held_out: OutOfFold
+    evaluation: Evaluation | None
+    subsets: tuple[SubsetScore, ...]
+
+
+def fit(
+    features: FeatureSet,
+    *,
+    fusion: str = "attention",
+    trainer: str = "cv",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    trainer_options: Mapping[str, Any] | None = None,
+    folds: int | str = 5,
+    group: str = "speaker",
+    seed: int = 0,
+    device: str = "auto",
+    space: Workspace | None = None,
+) -> Fit:
+    """Cross-validate a fusion over composed features and keep the ensemble of its folds.
+
+    Every labelled clip is learnt from, so keep those of a test set in a feature set of their own, for
+    :meth:`FittedModel.evaluate`. Clips without a label take part as far as the trainer uses them; clips
+    without a stream do not.
+
+    Args:
+        features: what :func:`mer_core.compose` returned. Folds that they have already are used instead
+            of planned ones: ``dataclasses.replace(features, folds=(Fold(train, val), ...))``.
+        fusion: registry name; ``trainer`` too.
+        options: by plugin, ``{"attention": {"hidden": 64}}``; ``trainer_options`` are the trainer's.
+        folds: how many, or ``"loo"``: one group left out at a time. Groups stay together.
+        group: what a group is, for the words of the evaluation.
+        device: ``auto``, ``cpu``, ``cuda:0`` ...
+
+    Raises:
+        TooLittleDataError: nothing can be learnt from these labels.
+        OptionError, PluginError, UsageError: naming the option or plugin.
+    """
+    space = space or open_workspace()
+    config = _config(
+        space.catalogue,
+        options or {},
+        fusion=fusion,
+        trainer=trainer,
+        trainer_options=trainer_options,
+        folds=folds,
+        group=group,
+        seed=seed,
+        device=device,
+    )
+    rows, plan = _given_plan(features, seed) if features.folds else _plan(features, config)
+    training = train_rows(features, rows, plan, config, space)
+    model, data = training.model, training.data
+    held_out = out_of_fold(model, data)
+    evaluation, subsets = score_held_out(model, data, held_out, group, seed)
+    return Fit(
+        model=model,
+        config=config,
+        plan=replace(plan, folds=tuple(Fold(rows[fold.train], rows[fold.val]) for fold in plan.folds)),
+        held_out=_spread(held_out, rows, len(features.ids)),
+        evaluation=evaluation,
+        subsets=subsets,
+    )
+
+
+def load_fit(folder: str | Path, *, device: str | None = None, space: Workspace | None = None) -> FittedModel:
+    """Read back what :meth:`FittedModel.save` wrote.
+
+    Raises:
+        DataError: not such a folder.
+        UsageError: the model of a run, which makes its features itself.
+    """
+    found = load_pipeline(Path(folder), space or open_workspace(), device)
+    if found.config.streams:
+        raise UsageError(
+            f"{folder} is the model of a run, whose features are made from media.",
+            "Use mer_core.predict(folder, clips).",
+        )
+    return FittedModel(model=found.model, config=found.config)
+
+
+def _config(catalogue: Catalogue, options: Mapping[str, Mapping[str, Any]], **settings: Any) -> RunConfig:
+    """A run's configuration without data, extractors and derivers."""
+    fusion, trainer = settings["fusion"], settings["trainer"]
+    for owner in options:
+        if owner not in (fusion, trainer):
+            raise UsageError(f"option owner {owner!r} takes no part here.", f"Owners are {fusion} and {trainer}.")
+    found = make_config(catalogue, options=options, **settings)
+    return found.model_copy(update={"data": DataChoice(source="arrays"), "streams": {}, "derivers": {}, "preset": ""})
+
+
+def _plan(features: FeatureSet, config: RunConfig) -> tuple[NDArray[np.int64], FoldPlan]:
+    try:
+        return plan_rows(features, [None] * len(features.ids), config)
+    except TooLittleDataError as error:
+        hint = "Give compose() labels of at least two classes, for clips that have a stream."
+        raise TooLittleDataError(error.message, hint) from None
+
+
+def _given_plan(features: FeatureSet, seed: int) -> tuple[NDArray[np.int64], FoldPlan]:
+    """The folds of the features themselves, without clips that are unlabelled or have no stream."""
+    usable = any_present(features)
+    rows = np.flatnonzero(usable)
+    place = np.full(len(features.ids), NO_FOLD)
+    place[rows] = np.arange(len(rows))
+    place[features.labels == UNLABELLED] = NO_FOLD
+    for number, fold in enumerate(features.folds, 1):
+        both = np.intersect1d(fold.train, fold.val)
+        if len(both):
+            raise DataError(
+                f"fold {number} learns from the clip {features.ids[both[0]]!r} and is scored on it.",
+                "Take it out of one of the two parts.",
+            )
+    parts = [(place[fold.train], place[fold.val]) for fold in features.folds]
+    folds = tuple(Fold(train[train >= 0], val[val >= 0]) for train, val in parts)
+    return rows, FoldPlan(folds=folds, kind="given", seed=seed, group=_keeps_groups(features))
+
+
+def _keeps_groups(features: FeatureSet) -> bool:
+    """Whether groups are known and none of them is in both parts of a fold."""
+    names = features.groups
+    if names is None:
+        return False
+    parts = [[{names[row] for row in part} - {""} for part in (fold.train, fold.val)] for fold in features.folds]
+    return not any(train & val for train, val in parts)
+
+
+def _spread(found: OutOfFold, rows: NDArray[np.int64], count: int) -> OutOfFold:
+    """Predictions for ``rows`` as predictions for all ``count`` clips."""
+    probabilities = np.full((count, found.probabilities.shape[1]), np.nan)
+    folds = np.full(count, NO_FOLD, dtype=np.int64)
+    probabilities[rows], folds[rows] = found.probabilities, found.fold
+    return OutOfFold(probabilities, folds)
+
+
+def _refuse_strange(features: FeatureSet, model: Model) -> None:
+    for name, info in features.streams.items():
+        if name not in model.streams:
+            close = difflib.get_close_matches(name, list(model.streams), n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"Its streams are {', '.join(model.streams)}."
+            raise DataError(f"the model has no stream {name!r}.", hint)
+        if info.dim != model.streams[name].dim:
+            raise DataError(
+                f"stream {name!r} has {info.dim} columns; the model was fitted to {model.streams[name].dim}.",
+                "Make it as it was made for training.",
+            )
+
+
+def _in_order(features: FeatureSet, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """[N] labels as indices into ``classes``."""
+    place = {name: number for number, name in enumerate(classes)}
+    for own, name in enumerate(features.targets.classes):
+        if name not in place and (features.labels == own).any():
+            raise DataError(f"the model does not know the class {name!r}.", f"Its classes are {', '.join(classes)}.")
+    index = [*(place.get(name, UNLABELLED) for name in features.targets.classes), UNLABELLED]
+    return np.asarray(index, dtype=np.int64)[features.labels]
