@@ -28,7 +28,7 @@ class Options(BaseModel):
         """What shapes the results and is not in the options' values; JSON-able. Override where there is any.
 
         Stored features expire when it changes. An entry named like an option stands in for that option:
-        ``{"model": sha256_of_the_file}`` in place of a path, so that another file under the same name
+        ``{"model": content_digest(self.model)}`` in place of a path, so that another file under the same name
         counts as another model, and the same file elsewhere as the same; ``{"threads": None}`` for an
         option that changes no result. Called before anything is decoded; an ``OSError`` from it is reported
         as a file that cannot be read.
