@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mer_core.presence import clear_hidden, clear_input
 from mer_core.types import FusionOutput, StreamInfo, TargetSpec
 
-HIDDEN = 64
+HIDDEN = 32
 
 
 class ToyFusion:
