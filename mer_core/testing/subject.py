@@ -23,6 +23,7 @@ class Subject:
         derived: stand-ins for derived inputs, by artefact name.
         tolerance: largest difference between two ways of computing the same features that counts as
             equal, as a share of the features' own spread.
+        memory: what checks have found out and others use, by name.
     """
 
     entry: Entry
@@ -31,6 +32,7 @@ class Subject:
     device: str = "cpu"
     derived: Mapping[str, Derived] = field(default_factory=dict)
     tolerance: float = 1e-3
+    memory: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def spec(self) -> PluginSpec:

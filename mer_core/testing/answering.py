@@ -1,0 +1,216 @@
+"""Checks that extractors and derivers share: both answer batches of samples, clip by clip."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mer_core.spec import DeriverSpec, ExtractorSpec
+from mer_core.testing.bench import ALIKE, MIXED, ORDINARY, Bench, bench
+from mer_core.testing.child import said
+from mer_core.testing.compare import distance
+from mer_core.testing.inputs import Scene, arrays_of
+from mer_core.testing.kit import CheckFailed, NotApplicable, check, require
+from mer_core.testing.subject import Subject
+
+SILENT = (
+    Scene(mood="silent", text=""),
+    Scene(mood="silent", text="……！？ ..."),
+)
+SHORT = (Scene(seconds=0.05, seed=2, frames=1), Scene(seconds=0.05, seed=3, frames=1))
+"""50 ms of sound, a single frame, one character (Chinese, then English)."""
+LONG = Scene(seconds=60.0, seed=4)
+
+MISTAKEN = 0.1
+"""An answer this much nearer to another clip's than to its own was given to the wrong clip."""
+
+THREADS = 4
+
+
+@check(needs=("starts",))
+def order(subject: Subject) -> None:
+    """A batch gets one answer per clip, in the order of the clips."""
+    at = bench(subject)
+    for scenes in (ALIKE, MIXED):
+        answers = at.together(scenes)
+        require(
+            len(answers) == len(scenes),
+            f"{at.method} returned {len(answers)} answers for {len(scenes)} clips: return one per sample, Missing or "
+            "Failure where there is nothing else to say.",
+        )
+        _require_own(at, scenes, answers)
+
+
+def _require_own(at: Bench, scenes: Sequence[Scene], answers: Sequence[Any]) -> None:
+    tolerance = at.subject.tolerance
+    alone = [at.alone(scene) for scene in scenes]
+    for number, answer in enumerate(answers):
+        apart = [distance(answer, other, at.scale, tolerance) for other in alone]
+        nearest = int(np.argmin(apart))
+        require(
+            apart[nearest] >= MISTAKEN * apart[number] or apart[number] <= tolerance,
+            f"answer {number} of a batch is that of clip {nearest} ({scenes[nearest]}), not of clip {number} "
+            f"({scenes[number]}): return answers in the order of the samples.",
+        )
+
+
+@check(needs=("order", "determinism"))
+def batch_invariance(subject: Subject) -> None:
+    """A clip's answer is the same alone and beside longer and shorter clips."""
+    at = bench(subject)
+    wrong = at.mismatch(at.together(MIXED), MIXED)
+    require(
+        not wrong,
+        f"beside longer clips the answer is another than alone. {wrong}. Leave the padding of a batch out of every "
+        "mean, normalisation and attention (pass the mask), or work clip by clip.",
+    )
+
+
+@check(needs=("starts",))
+def silence(subject: Subject) -> None:
+    """Silent sound, black pictures and empty text get an answer, no exception and no Failure."""
+    at = bench(subject)
+    for scene in SILENT:
+        wrong = at.acceptable(at.alone(scene))
+        require(not wrong, f"{scene}: {wrong}. Silence is no error: answer it, or return Missing(reason).")
+
+
+@check(needs=("starts",))
+def short(subject: Subject) -> None:
+    """50 ms of sound, a single frame, one character get an answer, no exception and no Failure."""
+    at = bench(subject)
+    for scene in SHORT:
+        wrong = at.acceptable(at.alone(scene))
+        require(
+            not wrong,
+            f"a clip of 50 ms, one frame, one character: {wrong}. Pad what is shorter than the model's window, or "
+            "return Missing(reason).",
+        )
+
+
+@check(needs=("starts",))
+def long(subject: Subject) -> None:
+    """A clip of one minute gets an answer of the usual kind."""
+    at = bench(subject)
+    answer, usual = at.alone(LONG), at.alone(ORDINARY)
+    wrong = at.acceptable(answer)
+    if not wrong and type(answer) is not type(usual):
+        wrong = f"{type(answer).__name__} ({getattr(answer, 'reason', '')}) instead of {type(usual).__name__}"
+    require(not wrong, f"a clip of {LONG.seconds:.0f} s: {wrong}. Cut long clips into pieces inside the plugin.")
+
+
+@check(needs=("starts",))
+def determinism(subject: Subject) -> None:
+    """The same clip gets the same answer again, also after other clips and from a new instance."""
+    at = bench(subject)
+    remedy = "Seed what is random, and keep nothing from one clip to the next."
+    before = [at.alone(scene) for scene in MIXED[:2]]
+    at.together(ALIKE[:2])
+    wrong = at.mismatch([at.fresh(scene) for scene in MIXED[:2]], MIXED[:2], before)
+    require(not wrong, f"the same instance, asked again after other clips, answers otherwise. {wrong}. {remedy}")
+    if not at.supervised:
+        other = at.new()
+        wrong = at.mismatch([at.fresh(scene, other) for scene in MIXED[:2]], MIXED[:2], before)
+        require(not wrong, f"a new instance answers otherwise. {wrong}. {remedy}")
+
+
+@check(needs=("starts",))
+def inputs_unchanged(subject: Subject) -> None:
+    """The arrays of a sample are as they were: other plugins read them too."""
+    at = bench(subject)
+    sample = at.maker.sample(ORDINARY)
+    before = {name: array.tobytes() for name, array in arrays_of(sample).items()}
+    if not (before or sample.inputs):
+        raise NotApplicable("the plugin declares no inputs")
+    names = sorted(sample.inputs)
+    at.ask(at.instance, [sample], str(ORDINARY))
+    after = {name: array.tobytes() for name, array in arrays_of(sample).items()}
+    changed = [name for name in before if after.get(name) != before[name]]
+    changed += sorted(set(names) ^ set(sample.inputs))
+    require(
+        not changed,
+        f"{at.method} changed {', '.join(changed)} of the sample it was given: work on a copy, as other plugins "
+        "receive the same arrays.",
+    )
+
+
+@check(needs=("determinism", "restore"))
+def threads(subject: Subject) -> None:
+    """Four instances in four threads answer as one does alone."""
+    at = bench(subject)
+    spec = subject.spec
+    if not (isinstance(spec, ExtractorSpec | DeriverSpec) and spec.per_thread):
+        raise NotApplicable("the spec does not say per_thread")
+    scenes = [(*MIXED[number:], *MIXED[:number])[:3] for number in range(THREADS)]
+    answers = _in_threads(at, scenes)
+    for asked, found in zip(scenes, answers, strict=True):
+        wrong = f"it raised {said(found)}" if isinstance(found, BaseException) else at.mismatch(found, asked)
+        require(
+            not wrong,
+            f"{THREADS} instances at work in {THREADS} threads: {wrong}. Keep all state in the instance, none in "
+            "the class or module, or leave per_thread out of the spec.",
+        )
+
+
+def _in_threads(at: Bench, scenes: Sequence[Sequence[Scene]]) -> list[Any]:
+    instances = [at.another() for _ in scenes]
+    samples = [[at.maker.sample(scene) for scene in asked] for asked in scenes]
+    found: list[Any] = [None] * len(scenes)
+    gate = threading.Barrier(len(scenes))
+
+    def work(number: int) -> None:
+        gate.wait()
+        try:
+            found[number] = [at.ask(instances[number], [sample], "a clip")[0] for sample in samples[number]]
+        except BaseException as error:
+            found[number] = error
+
+    crew = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(scenes))]
+    for thread in crew:
+        thread.start()
+    for thread in crew:
+        thread.join()
+    return found
+
+
+@check(needs=("determinism", "restore"))
+def spawned(subject: Subject) -> None:
+    """A fresh process gives the same answers."""
+    at = bench(subject)
+    # A process without network that gives the right answers shows as much, and is needed anyway.
+    wrong = at.elsewhere(offline=True) and at.elsewhere(offline=False)
+    require(
+        not wrong,
+        f"in a fresh process: {wrong}. Depend on nothing but the options: no state set up elsewhere, no hash() "
+        "of text (it differs from process to process).",
+    )
+
+
+@check(needs=("spawned",))
+def offline(subject: Subject) -> None:
+    """Once it has been used, the plugin works without network."""
+    wrong = bench(subject).elsewhere(offline=True)
+    require(
+        not wrong,
+        f"in a process without network: {wrong}. Load what was downloaded from the cache (HF_HUB_OFFLINE is set "
+        "there), and ask no server.",
+    )
+
+
+def require_answer(at: Bench, answer: Any, wanted: type[Any]) -> None:
+    """The ordinary clip has to be answered with ``wanted``.
+
+    Raises:
+        CheckFailed: it is not; the message says what came instead.
+    """
+    reason = getattr(answer, "reason", None)
+    if isinstance(answer, wanted):
+        return
+    came = f"{type(answer).__name__}({reason!r})" if reason is not None else f"{type(answer).__name__}"
+    raise CheckFailed(
+        f"{at.method} answered {came} to {ORDINARY}, where {wanted.__name__} was expected: speech, a face and a "
+        "sentence are in it. Check what the plugin asks of its inputs."
+    )
