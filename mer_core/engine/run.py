@@ -67,6 +67,7 @@ class Extraction:
             for result in crew.results(idle=lambda: self._relieve(batches, window)):
                 self._ledger.take(result)
                 batches.push(result)
+                self._start(targets, result)
                 self._answer(batches.ready())
                 self._relieve(batches, window)
                 self._tell(title)
@@ -92,6 +93,12 @@ class Extraction:
             yield crew
         finally:
             crew.stop(PATIENCE_SECONDS)
+
+    def _start(self, targets: tuple[Job, ...], result: ClipResult) -> None:
+        """Make what has its first clip now: what cannot start says so before all are decoded."""
+        for job in targets:
+            if job.name in result.parked:
+                self._instance(job)
 
     def _relieve(self, batches: _Batches, window: Window) -> None:
         """A full window stops the decoding: then work off what waits, full batches or not."""
