@@ -171,7 +171,8 @@ class Catalogue:
             return PluginError(f"plugin {name!r} could not be read: {broken[0].reason}", broken[0].remedy)
         others = sorted({e.spec.kind for e in self.entries if name in (e.spec.name, e.full_name)})
         if others:
-            return PluginError(f"{name!r} is no {kind.kind} but a {others[0]}.", "See 'mer plugins list'.")
+            what = f"{name!r} is a plugin of kind {' and '.join(others)}, not {kind.kind}."
+            return PluginError(what, self._guess(name, kind))
         return PluginError(f"there is no {kind.kind} called {name!r}.", self._guess(name, kind))
 
     def _guess(self, name: str, kind: type[PluginSpec]) -> str:

@@ -203,6 +203,11 @@ class ProtocolSpec(PluginSpec):
     fusion_options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def spec_class(kind: str) -> type[PluginSpec]:
+    """The class of specs of a kind, one of ``KINDS``."""
+    return next(cls for cls in PluginSpec.__subclasses__() if cls.kind == kind)
+
+
 def check_spec(spec: PluginSpec) -> None:
     """Refuse a spec that could not be used.
 

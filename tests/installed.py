@@ -6,6 +6,7 @@ that nothing is downloaded; what is installed into it is seen nowhere else.
 
 from __future__ import annotations
 
+import json
 import os
 import site
 import subprocess
@@ -23,6 +24,18 @@ if "MER_TEST_IMPORTS" in _os.environ:
         _file.write(__name__ + "\\n")
 """
 """First lines of a module whose import a test wants to know of; see :meth:`Environment.imported`."""
+
+SEVERAL = """\
+import contextlib, io, json, sys
+from mer_core.cli.app import run_app
+results = []
+for arguments in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run_app(arguments)
+    results.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(results))
+"""
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,12 @@ class Environment:
     def mer(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run ``mer ARGUMENTS`` in it."""
         return self.python("from mer_core.cli import main; main()", *arguments, **variables)
+
+    def several(self, *commands: Sequence[str]) -> list[tuple[int, str, str]]:
+        """Run several ``mer`` commands in one process: exit code, stdout and stderr of each."""
+        done = self.python(SEVERAL, json.dumps(commands))
+        done.check_returncode()
+        return [(code, out, err) for code, out, err in json.loads(done.stdout)]
 
     def imported(self, *arguments: str) -> list[str]:
         """Modules beginning with ``NOTE_IMPORT`` that ``mer ARGUMENTS`` imports, sorted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -60,6 +61,10 @@ def test_missing_package_names_the_install_line() -> None:
         (extractor("other-api", api=99), "plugin API 99"),
         (extractor("Bad_Name"), "not of the form"),
         (extractor("no-class", target="collections"), "not 'module:Class'"),
+        (extractor("no-target", target=None), "has no attribute 'count'"),
+        (extractor("text", requires="onnxruntime"), "requires is a text, not a tuple"),
+        (extractor("package", requires=("scikit-learn",)), "'scikit-learn', which cannot be imported"),
+        (extractor("older-api", api=0), "plugin API 0"),
     ],
 )
 def test_a_spec_that_cannot_be_used_is_listed_with_its_reason(spec: ExtractorSpec, reason: str) -> None:
@@ -75,26 +80,90 @@ def test_same_name_in_two_kinds_is_no_conflict() -> None:
     assert catalogue.load(ExtractorSpec, "twin").__name__ == "OrderedDict"
 
 
-def test_a_hook_that_raises_breaks_only_itself() -> None:
-    class Broken:
+def hooked(hook: str, result: Callable[[], object]) -> object:
+    """An object whose only hook, called ``hook``, returns ``result()``."""
+    return type("Hooked", (), {hook: hookimpl(lambda self: result())})()
+
+
+def raises(error: BaseException) -> Callable[[], object]:
+    def raising() -> object:
+        raise error
+
+    return raising
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason", "remedy"),
+    [
+        (
+            hooked("mer_specs", raises(RuntimeError("boom"))),
+            "its hook mer_specs raised RuntimeError: boom",
+            "Repair it.",
+        ),
+        (hooked("mer_specs", raises(SystemExit(1))), "its hook mer_specs raised SystemExit: 1", "Repair it."),
+        (hooked("mer_spec", list), "there is no hook called 'mer_spec'.", "Did you mean 'mer_specs'?"),
+        (hooked("mer_run_ended", list), "there is no hook called 'mer_run_ended'.", "Did you mean 'mer_run_finished'?"),
+        (hooked("mer_specs", lambda: None), "mer_specs returned None, not a list.", "Return a list of specs."),
+        (hooked("mer_specs", lambda: {"a": 1}), "mer_specs returned one dict, not a list.", "Return a list of specs."),
+        (SimpleNamespace(), "it implements no hook.", "Write @hookimpl"),
+    ],
+)
+def test_what_cannot_be_read_is_explained_and_breaks_only_itself(broken: object, reason: str, remedy: str) -> None:
+    catalogue = discover([broken, plugin(extractor("fine"))])
+    [problem] = catalogue.problems
+    assert problem.reason == reason
+    assert problem.remedy.startswith(remedy)
+    assert catalogue.find(ExtractorSpec, "fine@extra")
+
+
+def test_one_bad_item_leaves_the_other_specs_of_a_module() -> None:
+    specs = [extractor("first"), ExtractorSpec, {"name": "x"}, extractor("first"), extractor("second")]
+    catalogue = discover([hooked("mer_specs", lambda: specs)])
+    assert [e.spec.name for e in catalogue.entries if e.distribution == "extra"] == ["first", "second"]
+    assert [p.reason for p in catalogue.problems] == [
+        "mer_specs returned the class ExtractorSpec in its list.",
+        "mer_specs returned one dict in its list.",
+        "it offers the extractor 'first' twice (entry points '0' and '0').",
+    ]
+
+
+def test_a_misspelt_event_leaves_the_specs() -> None:
+    class Both:
         @hookimpl
         def mer_specs(self) -> list[PluginSpec]:
-            raise RuntimeError("boom")
+            return [extractor("fine")]
 
-    catalogue = discover([Broken(), plugin(extractor("fine"))])
-    assert [p.reason for p in catalogue.problems] == ["RuntimeError: boom"]
-    assert catalogue.find(ExtractorSpec, "fine")
-
-
-def test_a_misspelt_hook_is_named() -> None:
-    class Misspelt:
         @hookimpl
-        def mer_spec(self) -> list[PluginSpec]:
-            return []
+        def mer_run_finish(self) -> None: ...
 
-    catalogue = discover([Misspelt(), plugin(extractor("fine"))])
-    assert "mer_spec" in catalogue.problems[0].reason
+        @hookimpl(optionalhook=True)
+        def mer_of_another_version(self) -> None: ...
+
+    catalogue = discover([Both()])
     assert catalogue.find(ExtractorSpec, "fine")
+    assert [p.remedy for p in catalogue.problems] == ["Did you mean 'mer_run_finished'?"]
+
+
+def test_ctrl_c_is_no_problem_of_a_plugin() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        discover([hooked("mer_specs", raises(KeyboardInterrupt()))])
+
+
+def test_what_a_plugin_prints_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    def loud() -> list[PluginSpec]:
+        print("hello")
+        return []
+
+    discover([hooked("mer_specs", loud)])
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_a_slow_import_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.0, 0.01, 10.0, 11.54])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    monkeypatch.setattr(registry, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    told = [source.slow for source in discover([plugin(), plugin()]).sources]
+    assert told == ["", "slow: importing Plugin took 1.5 s; import heavy packages inside the class"]
 
 
 def test_an_entry_point_that_raises_on_import_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,10 +184,53 @@ def test_an_entry_point_that_raises_on_import_is_a_problem(monkeypatch: pytest.M
         catalogue.find(DatasetSpec, "bad")
 
 
-def test_target_errors_are_explained() -> None:
-    catalogue = discover([plugin(extractor("gone", target="collections:NoSuchThing"))])
-    with pytest.raises(PluginError, match=r"gone@extra.*NoSuchThing"):
+@pytest.mark.parametrize(
+    ("target", "error", "message"),
+    [
+        ("collections:NoSuchThing", PluginError, r"gone@extra: .*NoSuchThing"),
+        ("no_such_module_here:Thing", PluginError, r"lacks this module"),
+        ("collections:namedtuple", PluginError, r"is not a class"),
+        ("needs_absent:Thing", MissingPackageError, r"No module named 'absent_thing'.*pip install absent_thing"),
+        ("leaves:Thing", PluginError, r"raised SystemExit: 4"),
+    ],
+)
+def test_target_errors_are_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, error: type[Exception], message: str
+) -> None:
+    (tmp_path / "needs_absent.py").write_text("import absent_thing\n")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(4)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    catalogue = discover([plugin(extractor("gone", target=target))])
+    with pytest.raises(error, match=message):
         catalogue.load(ExtractorSpec, "gone")
+
+
+def test_an_options_class_must_be_one() -> None:
+    catalogue = discover([plugin(extractor("odd", options="collections:Counter"))])
+    with pytest.raises(PluginError, match=r"no options class.*Derive it from mer_core\.plugin\.Options"):
+        catalogue.options(ExtractorSpec, "odd", {})
+
+
+def test_a_name_of_another_kind_is_told_so() -> None:
+    with pytest.raises(PluginError, match="'attention' is a plugin of kind fusion, not extractor"):
+        discover().find(ExtractorSpec, "attention")
+
+
+def test_a_full_name_gets_the_close_full_name() -> None:
+    with pytest.raises(PluginError, match="Did you mean 'acoustic@mer-toolkit'"):
+        discover().find(ExtractorSpec, "acoustic@mer-tools")
+
+
+def test_required_packages_are_looked_for_without_importing_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loud").mkdir()
+    (tmp_path / "loud" / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    (tmp_path / "loud" / "inner.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec = extractor("x", requires=("loud", "loud.inner", "loud.other", "loud.inner.more", "absent"))
+    entry = discover([plugin(spec)]).entry(ExtractorSpec, "x")
+    assert entry.missing_packages() == ["loud.other", "loud.inner.more", "absent"]
 
 
 def test_options_name_the_wrong_key_and_the_close_match() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mer_core.errors import PluginError, UsageError
 from mer_core.registry import Catalogue, Entry, discover
-from mer_core.spec import plain
+from mer_core.spec import plain, spec_class
 from mer_core.testing.kit import Check, CheckFailed, Report, Result, Session
 from mer_core.testing.subject import Subject
 from mer_core.types import Derived
@@ -31,7 +31,7 @@ def checks(kind: str) -> tuple[Check, ...]:
         UsageError: presets and protocols are data and have no checks.
     """
     if kind not in _HOMES:
-        raise UsageError(f"there are no checks for {kind!r}.", f"Kinds are {', '.join(_HOMES)}.")
+        raise _no_checks(kind)
     found: tuple[Check, ...] = import_module(_HOMES[kind]).CHECKS
     return found
 
@@ -148,18 +148,22 @@ def find_entry(catalogue: Catalogue, name: str, kind: str | None = None) -> Entr
 
     Raises:
         PluginError: none, several, or one that cannot be used.
+        UsageError: its kind has no checks.
     """
-    found = [
-        e
-        for e in catalogue.entries
-        if name in (e.spec.name, e.full_name) and e.spec.kind in ((kind,) if kind else tuple(_HOMES))
-    ]
-    kinds = sorted({e.spec.kind for e in found})
-    if len(kinds) > 1:
+    named = [e for e in catalogue.entries if name in (e.spec.name, e.full_name)]
+    kinds = sorted({e.spec.kind for e in named} & set(_HOMES))
+    if len(kinds) > 1 and kind is None:
         raise PluginError(f"{name!r} is the name of {' and '.join(kinds)}.", f"Say which: --kind {kinds[0]}.")
-    if not found:
+    if not named and kind is None:
         raise catalogue.unknown(name)
-    return catalogue.entry(type(found[0].spec), name)
+    wanted = kind or (kinds or [named[0].spec.kind])[0]
+    if wanted not in _HOMES:
+        raise _no_checks(wanted)
+    return catalogue.entry(spec_class(wanted), name)
+
+
+def _no_checks(kind: str) -> UsageError:
+    return UsageError(f"there are no checks for {kind!r}.", f"Kinds are {', '.join(_HOMES)}.")
 
 
 def _session(

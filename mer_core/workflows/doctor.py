@@ -102,9 +102,9 @@ def _plugins() -> Iterator[Check]:
     yield Check("plugins", "ok", f"{len(ready)} ready of {len(catalogue.entries)}")
     for entry in catalogue.entries:
         if entry.problem:
-            yield Check(entry.full_name, "note", entry.problem, "See 'mer plugins list'.")
+            yield Check(entry.full_name, "note", entry.problem, entry.remedy)
     for problem in catalogue.problems:
-        yield Check(f"plugin {problem.distribution}", "note", problem.reason, "Repair or uninstall it.")
+        yield Check(f"plugin {problem.full_name}", "note", problem.reason, problem.remedy)
 
 
 def _cache(folder: Path | None) -> Iterator[Check]:
