@@ -16,6 +16,9 @@ HIDDEN = 32
 class ToyFusion:
     """Fusion plugin without options: every stream votes, absent ones abstain."""
 
+    def __init__(self, options: object = None) -> None:
+        pass
+
     def build(self, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> ToyModule:
         """A fresh module over ``streams``, in their order."""
         return ToyModule(streams, len(targets.classes))
