@@ -162,8 +162,9 @@ def _load_state(module: nn.Module, state: Mapping[str, Tensor], folder: Path) ->
 
 
 def _tensors(member: FittedMember) -> dict[str, Tensor]:
-    """Streams are numbered: names never become keys."""
-    found = {f"module.{key}": t.detach().cpu().contiguous() for key, t in member.module.state_dict().items()}
+    """Streams are numbered: names never become keys. Copies, as safetensors refuses a weight under two names."""
+    state = member.module.state_dict()
+    found = {f"module.{key}": t.detach().cpu().clone(memory_format=torch.contiguous_format) for key, t in state.items()}
     for number, standardiser in enumerate(member.standardisers.values()):
         for part in ("median", "mean", "scale"):
             found[f"stream{number}.{part}"] = torch.from_numpy(getattr(standardiser, part))
