@@ -36,8 +36,8 @@ class OnnxFaceOptions(Options):
     """The output as it is, its softmax, or the input of the last fully connected layer."""
     tensor: str = ""
     """Take this tensor instead of the first output (or, for features, of the one that is found)."""
-    batch: int = Field(32, ge=1, le=4096)
-    """Faces computed at once."""
+    batch: int = Field(8, ge=1, le=4096)
+    """Faces computed at once; few suit the caches of a CPU, many a GPU."""
     threads: int = Field(1, ge=1, le=256)
     """CPU threads of one computation."""
 
