@@ -5,6 +5,7 @@ Its weights are small whole numbers, so that a picture of one colour is worked o
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,7 @@ def write(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, path, save_as_external_data=outside, location=f"{path.name}.data", size_threshold=0)
     return path
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
