@@ -10,7 +10,7 @@ torch (presence) is imported when it is used. Beside this module a plugin may us
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mer_core.content import content_digest
 from mer_core.errors import (
@@ -160,11 +160,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the heavier names when they are first used."""
-    if name not in _LAZY:
-        raise AttributeError(f"module 'mer_core.plugin' has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+if not TYPE_CHECKING:  # a type checker that sees it would take any misspelt name
+
+    def __getattr__(name: str) -> object:
+        """Import the heavier names when they are first used."""
+        if name not in _LAZY:
+            raise AttributeError(f"module 'mer_core.plugin' has no attribute {name!r}")
+        return getattr(import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from mer_core import open_workspace
-from mer_core.announce import Announcer, ListenerProblem
+from mer_core.announce import HOOKS, Announcer, ListenerProblem
+from mer_core.cli.progress import show_progress
 from mer_core.events import Event, FeaturesReady, FoldFinished, RunFinished, RunStarted
 from mer_core.hookspecs import hookimpl
 from mer_core.plugin import FusionSpec
 from mer_core.registry import discover
 from mer_core.workflows.run import RunResult, run
+
+PAGE = Path(__file__).parent.parent / "docs" / "plugins" / "events.md"
 
 
 class Listener:
@@ -199,3 +202,16 @@ def test_announcing_needs_no_run() -> None:
     assert listener.heard == [event, event]
     told = "extra:0 raised ValueError: no connection in mer_fold_finished"
     assert [str(problem) for problem in problems] == [told]
+
+
+def test_what_listeners_print_spoils_no_json_document(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress(quiet=True):
+        print("logged in")
+    assert capsys.readouterr() == ("", "logged in\n")
+
+
+def test_the_page_names_every_hook_and_what_its_event_has() -> None:
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `mer_")]
+    for event, hook in HOOKS.items():
+        row = next(line for line in rows if line.startswith(f"| `{hook}`"))
+        assert [name for name in event.__dataclass_fields__ if f"`{name}`" not in row] == []

@@ -88,6 +88,7 @@ def arrays(folder: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
 BAD = """
 from mer_core import comopse  # wrong: attr-defined
 from mer_core import Settings, compose, extract, fit, run
+from mer_core.plugin import Features, Fetures  # wrong: attr-defined
 
 run("clips.csv", modalites=["text"])  # wrong: call-arg
 run("clips.csv", seed="1")  # wrong: arg-type

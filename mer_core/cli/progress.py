@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 from mer_core.protocols import Progress
@@ -18,9 +18,13 @@ LINE_SECONDS = 10.0
 
 @contextmanager
 def show_progress(quiet: bool = False) -> Iterator[Progress]:
-    """A progress callback for the workflows, drawn on stderr."""
+    """A progress callback for the workflows, drawn on stderr.
+
+    ``quiet`` draws nothing, and sends what plugins print to stderr: stdout is for one JSON document.
+    """
     if quiet:
-        yield lambda stage, done, total, note: None
+        with redirect_stdout(sys.stderr):
+            yield lambda stage, done, total, note: None
     elif sys.stderr.isatty():
         with _bars() as progress:
             yield progress
