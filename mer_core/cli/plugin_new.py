@@ -35,14 +35,15 @@ def new(
 ) -> None:
     """Write a complete, installable plugin package that passes its own tests."""
     from mer_core.scaffold import commands, write_package
+    from mer_core.scaffold.kinds import find_kind
 
     refuse_known(name)
     folder = write_package(name, kind, out or Path(name), modality, author)
-    files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     following = commands(name, kind, folder, modality)
     if json:
-        shown = [file.as_posix() for file in files]
-        print_json({"name": name, "kind": kind, "folder": folder, "files": shown, "next": following})
+        about = {"name": name, "kind": kind, "modality": find_kind(kind, modality, name).modality or None}
+        print_json({**about, "folder": folder, "files": [file.as_posix() for file in files], "next": following})
         return
     console = stdout_console()
     console.print(tree(folder, files), markup=False)
@@ -62,8 +63,9 @@ def refuse_known(name: str) -> None:
 
     for entry in discover().entries:
         if entry.spec.name == name:
+            kind = f"{'an' if entry.spec.kind == 'extractor' else 'a'} {entry.spec.kind}"
             raise UsageError(
-                f"{entry.distribution} has a {entry.spec.kind} called {name!r} already, and two would be ambiguous.",
+                f"{entry.distribution} has {kind} called {name!r} already, and two would be ambiguous.",
                 f"Choose another name, for example {'my-' + name!r}.",
             )
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from shlex import quote
 from string import Template
 
 from mer_core.errors import UsageError
@@ -60,7 +61,8 @@ def render_package(name: str, kind: str, modality: str | None = None, author: st
 def commands(name: str, kind: str, folder: Path, modality: str | None = None) -> list[str]:
     """What to type next: install, test, check, use."""
     chosen = find_kind(kind, modality, name)
-    after = [f"pip install -e {folder}", f"pytest {folder}", f"mer plugins check {name}"]
+    place = str(folder)
+    after = [f"pip install -e {quote(place + '[test]')}", f"pytest {quote(place)}", f"mer plugins check {name}"]
     return [*after, f"mer run {chosen.run.format(name=name)}"] if chosen.run else after
 
 

@@ -17,7 +17,10 @@ PATTERN = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 TAKEN = {"tests", "conftest"}
 """Modules that the written package has besides its own."""
 
-USED = {"Any", "Path", "Field", "Literal", "Iterator", "Mapping", "Sequence", "Tensor", "Tensors", "Member", "Rows"}
+USED = {
+    "Any", "BoundCheck", "Field", "GatedMean", "Iterator", "Literal", "Mapping", "Member", "Path", "Rows", "Sequence",
+    "Standardiser", "Tensor", "Tensors",
+}  # fmt: skip
 """Class names that the written modules import or define."""
 
 
