@@ -156,7 +156,6 @@ def threads(subject: Subject) -> None:
 
 
 def _in_threads(at: Bench, scenes: Sequence[Sequence[Scene]]) -> list[Any]:
-    instances = [at.another() for _ in scenes]
     samples = [[at.maker.sample(scene) for scene in asked] for asked in scenes]
     found: list[Any] = [None] * len(scenes)
     gate = threading.Barrier(len(scenes))
@@ -164,7 +163,8 @@ def _in_threads(at: Bench, scenes: Sequence[Sequence[Scene]]) -> list[Any]:
     def work(number: int) -> None:
         gate.wait()
         try:
-            found[number] = [at.ask(instances[number], [sample], "a clip")[0] for sample in samples[number]]
+            instance = at.another()
+            found[number] = [at.ask(instance, [sample], "a clip")[0] for sample in samples[number]]
         except BaseException as error:
             found[number] = error
 

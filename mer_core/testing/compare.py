@@ -89,11 +89,18 @@ def _derived(found: Derived, expected: Derived, tolerance: float) -> str:
     for name, array in expected.arrays.items():
         if np.shape(found.arrays[name]) != np.shape(array):
             return f"{name} has shape {np.shape(found.arrays[name])} instead of {np.shape(array)}"
-        scale = np.array(float(np.nanstd(array)) if np.size(array) else 1.0) or np.array(1.0)
-        share = largest(found.arrays[name], array, np.asarray(scale))
-        if share > tolerance:
-            return f"{name} differs by up to {share:.2g} of its spread (at most {tolerance:g} counts as the same)"
+        if wrong := _array(found.arrays[name], array, tolerance):
+            return f"{name} {wrong}"
     return "" if _text(found.info) == _text(expected.info) else f"info {found.info} instead of {expected.info}"
+
+
+def _array(found: Any, expected: Any, tolerance: float) -> str:
+    if np.asarray(expected).dtype.kind not in "biuf":
+        return "" if np.array_equal(found, expected) else "has other contents"
+    deviation = float(np.nanstd(expected)) if np.size(expected) else 1.0
+    share = largest(found, expected, np.array(deviation or 1.0))
+    said = f"differs by up to {share:.2g} of its spread (at most {tolerance:g} counts as the same)"
+    return said if share > tolerance else ""
 
 
 def _text(info: Any) -> str:

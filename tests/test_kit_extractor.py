@@ -1,0 +1,163 @@
+"""The checks for extractors: each broken extractor of the shelf is caught by its check and no other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from shelf import Shelf, extractors
+from shelf.bench import PROCESSES, depending_on, outcomes, prepare, stay_in_this_process
+
+from mer_core.plugin import Derived, DerivedInput, ExtractorSpec, FramesInput, Missing
+from mer_core.registry import discover
+from mer_core.testing import Report, check_plugin, checks
+from mer_core.testing.inputs import Maker, Scene
+
+NAMES = {check.name for check in checks("extractor")}
+
+
+@pytest.fixture(scope="module")
+def listed() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def prepared(monkeypatch: pytest.MonkeyPatch, listed: dict[str, Any]) -> None:
+    prepare(monkeypatch, listed)
+
+
+def examine(name: str, **more: Any) -> Report:
+    return check_plugin(name, kind="extractor", plugins=[extractors.SHELF, extractors.HEAVY], **more)
+
+
+@pytest.mark.parametrize("good", [made.__name__.lower() for made in extractors.GOOD])
+def test_a_good_extractor_passes_everything(good: str) -> None:
+    report = examine(good)
+    assert report.ok, str(report)
+    assert set(outcomes(report).values()) <= {"passed", "skipped"}
+
+
+def test_together_the_good_ones_pass_every_check_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    stay_in_this_process(monkeypatch)
+    reports = [outcomes(examine(name)) for name in ("streaming", "learning")]
+    passed = {check for found in reports for check, outcome in found.items() if outcome == "passed"}
+    assert passed == NAMES
+
+
+@pytest.mark.parametrize(("name", "check"), sorted(extractors.BROKEN.items()))
+def test_a_broken_extractor_is_caught_by_its_check_alone(
+    name: str, check: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if check not in PROCESSES:
+        stay_in_this_process(monkeypatch)
+    report = examine(name)
+    assert report.failed == (check,), str(report)
+    blocked = {found for found, outcome in outcomes(report).items() if outcome == "blocked"}
+    assert blocked <= depending_on(check, "extractor")
+
+
+def test_every_check_has_a_plugin_that_only_it_catches() -> None:
+    assert set(extractors.BROKEN.values()) | {"light-import"} == NAMES
+
+
+def reason(name: str, check: str) -> str:
+    """What ``check`` says about ``name``."""
+    found = {result.check: result.reason for result in examine(name, only=(check,)).results}
+    return found[check]
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "said"),
+    [
+        (
+            "heavy",
+            "light-import",
+            "importing shelf.heavy, which lists the specs, also imports numpy: every mer command",
+        ),
+        ("undescribedsound", "options", "no description of gain: write a docstring below each field"),
+        ("forgivingsound", "options", "ForgivingOptions accepts the unknown option 'no_such_option'"),
+        (
+            "absent",
+            "starts",
+            "extract answered Missing('no speech') to a clip of 3 s (ordinary, seed 0), where Features",
+        ),
+        ("unstartablesound", "starts", "raised FileNotFoundError: weights.bin (faults.py, line "),
+        ("wide", "dimension", "returned 3 columns, but dim is 4. Correct dim"),
+        ("late", "dimension", "dim is None before the first clip"),
+        ("milliseconds", "times", "times run from 25 to 2975, but the clip from 0 to 3 s"),
+        ("minutes", "times", "but the clip has something to see and hear until 3 s"),
+        ("forgettingsound", "order", "returned 4 answers for 5 clips"),
+        ("reversingsound", "order", "answer 0 of a batch is that of clip 4"),
+        ("padded", "padding", "from 9.9 s to 10.2 s of a steady clip the mean features move"),
+        ("fixed", "padding", "shorter clips look as if they were more silent"),
+        ("paddedpictures", "padding", "from 16 frames to 17 frames of a steady clip"),
+        ("demandingsound", "short", "ValueError: kernel size can't be greater than input size (faults.py, line"),
+        ("overwritingsound", "inputs-unchanged", "extract changed audio.samples of the sample"),
+        ("logarithmic", "finite", "cells are NaN or infinite. Guard logarithms"),
+        ("repeating", "stream", "extract_stream answered clip-1 more than once"),
+        ("dropping", "stream", "extract_stream answered 4 of 5 clips (not clip-0)"),
+        ("listing", "restore", "noise of the state is no numpy array of numbers"),
+    ],
+)
+def test_a_finding_says_what_is_wrong_and_what_to_do(name: str, check: str, said: str) -> None:
+    assert said in reason(name, check)
+
+
+def test_options_that_need_a_framework_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tensorflow.py").write_text("")
+    (tmp_path / "framed.py").write_text(
+        "import tensorflow\nfrom mer_core.plugin import Options\nclass FramedOptions(Options):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec = ExtractorSpec(
+        name="framed", target="shelf.extractors:Sound", options="framed:FramedOptions", modality="test"
+    )
+    monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))  # gone again after the test
+    report = check_plugin("framed", plugins=[Shelf(spec)], only=("light-import",))
+    assert report.failed == ("light-import",)
+    assert "importing framed, which has the options class, also imports tensorflow" in report.results[0].reason
+
+
+def maker(**more: Any) -> Maker:
+    return Maker(discover(), {"faces": DerivedInput("faces"), "talk": DerivedInput("talk", optional=True)}, **more)
+
+
+def test_a_derived_input_comes_from_an_installed_deriver_or_a_stand_in() -> None:
+    found = maker().sample(Scene(seconds=1.0)).inputs
+    assert found["faces"].arrays["points"].shape[1:] == (2, 2)
+    assert isinstance(found["talk"], Missing)
+    stand_in = Derived({})
+    assert maker(derived={"faces": stand_in}).sample(Scene(seconds=1.0)).derived("faces") == stand_in
+
+
+def test_without_its_derived_input_an_extractor_is_not_judged() -> None:
+    spec = ExtractorSpec(
+        name="needy", target="shelf.extractors:Sound", modality="test", inputs={"gaze": DerivedInput("gaze")}
+    )
+    report = check_plugin("needy", plugins=[Shelf(spec)], only=("starts",))
+    assert [result.outcome for result in report.results] == ["skipped"]
+    assert "no installed deriver produces gaze. Give a stand-in: derived={'gaze': Derived(...)}" in (
+        report.results[0].reason
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shape"),
+    [
+        (FramesInput(fps=5), (15, 120, 160, 3)),
+        (FramesInput(), (75, 120, 160, 3)),
+        (FramesInput(fps=60, max_side=80), (75, 60, 80, 3)),
+        (FramesInput(count=8), (8, 120, 160, 3)),
+        (FramesInput(fps=2, faces=True, size=64), (6, 64, 64, 3)),
+        (FramesInput(count=4, faces=True), (4, 128, 128, 3)),
+    ],
+)
+def test_frames_are_made_as_declared(wanted: FramesInput, shape: tuple[int, ...]) -> None:
+    frames = Maker(discover(), {"frames": wanted}).sample(Scene()).frames()
+    assert frames.images.shape == shape
+    assert len(frames.times) == shape[0]
+    assert 0 <= frames.times[0] <= frames.times[-1] < 3
+    assert (frames.images[0] != frames.images[-1]).any()
