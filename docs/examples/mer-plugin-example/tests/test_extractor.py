@@ -94,8 +94,15 @@ def test_as_numpy_computes_it(model: Path, count: int) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"layout": "nhwc"}, {"batch": 1}, {"batch": 4}, {"size": "side", "channels": "planes"}, {"outside": True}],
-    ids=["nhwc", "one at a time", "four at a time", "free shape", "weights outside"],
+    [
+        {"layout": "nhwc"},
+        {"batch": 1},
+        {"batch": 4},
+        {"size": "side", "channels": "planes"},
+        {"outside": True},
+        {"old": True},
+    ],
+    ids=["nhwc", "one at a time", "four at a time", "free shape", "weights outside", "old"],
 )
 @pytest.mark.parametrize("output", ["logits", "features"])
 def test_other_exports_of_the_same_model_agree(model: Path, tmp_path: Path, changes: Any, output: str) -> None:

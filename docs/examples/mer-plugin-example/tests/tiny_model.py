@@ -54,8 +54,12 @@ def write(
     head: bool = True,
     second_input: bool = False,
     outside: bool = False,
+    old: bool = False,
 ) -> Path:
-    """Save the model, or one that differs from it in what is named."""
+    """Save the model, or one that differs from it in what is named.
+
+    ``old``: as CNTK wrote them (FER+ is one), weights among the inputs and reshaped before they are used.
+    """
     planes = channels if isinstance(channels, int) else 3
     shape = [batch, channels, size, size] if layout == "nchw" else [batch, size, size, channels]
     entry = "picture" if layout == "nchw" else "planes"
@@ -66,7 +70,11 @@ def write(
         helper.make_node("GlobalAveragePool", ["active"], ["mean"]),
         helper.make_node("Flatten", ["mean"], ["hidden"]),
     ]
-    if head:
+    if old:
+        nodes.append(helper.make_node("Reshape", ["turned", "shape"], ["turned weights"]))
+        nodes.append(helper.make_node("MatMul", ["hidden", "turned weights"], ["scores"]))
+        nodes.append(helper.make_node("Add", ["scores", "bias"], ["logits"]))
+    elif head:
         nodes.append(helper.make_node("Gemm", ["hidden", "weights", "bias"], ["logits"], transB=1))
     if axes != 4:
         nodes, shape = [helper.make_node("Gemm", ["picture", "weights", "bias"], ["logits"], transB=1)], [batch, HIDDEN]
@@ -77,11 +85,15 @@ def write(
     last = "older" if second_input else "logits" if head else "mean"
     output = helper.make_tensor_value_info(last, kind, None)
     dtype = helper.tensor_dtype_to_np_dtype(kind)
-    stored = {"kernel": kernel(planes)[..., None, None], "weights": weights(), "bias": bias()}
+    stored = {"kernel": kernel(planes)[..., None, None].astype(dtype), "weights": weights().astype(dtype)}
+    stored |= {"bias": bias().astype(dtype), "turned": weights().T.ravel(), "shape": np.array([HIDDEN, LOGITS])}
     used = {name for node in nodes for name in node.input}
-    tensors = [numpy_helper.from_array(v.astype(dtype), name) for name, v in stored.items() if name in used]
+    tensors = [numpy_helper.from_array(value, name) for name, value in stored.items() if name in used]
+    if old:
+        inputs += [helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in tensors]
     graph = helper.make_graph(nodes, "tiny", inputs, [output], tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    opset, version = (8, 3) if old else (13, 8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=version)
     onnx.save(model, path, save_as_external_data=outside, location=f"{path.name}.data", size_threshold=0)
     return path
 
