@@ -1,39 +1,39 @@
-"""What README and docs show is true: Python blocks run, commands and flags exist."""
+"""What README and docs show is true: Python blocks run, commands and flags exist, links lead somewhere."""
 
 from __future__ import annotations
 
-import re
-import shlex
+import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import soundfile
 import typer.main
+from pages import DOCS, PAGES, READMES, ROOT, anchors, blocks, commands, files, links
+from tutorial import PAGE, scaffold_files, tutorial_package
 
 from mer_core.cli.app import build_app
-
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return [body for kind, body in FENCE.findall(page.read_text(encoding="utf-8")) if kind == language]
+from mer_core.options import describe
+from mer_core.registry import discover
+from mer_core.spec import ExtractorSpec
 
 
-def commands() -> Iterator[tuple[str, list[str]]]:
-    """Every ``mer`` command line of every page, without prompt, comment and what goes before it."""
-    for page in PAGES:
-        for line in "\n".join(blocks(page, "console")).splitlines():
-            for part in line.removeprefix("$ ").split("&&"):
-                words = shlex.split(part, comments=True)
-                if "mer" in words:
-                    yield f"{page.name}: {part.strip()}", words[words.index("mer") + 1 :]
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize(("line", "words"), [pytest.param(*found, id=found[0][:60]) for found in commands()])
-def test_commands_in_the_docs_parse(line: str, words: list[str]) -> None:
+def runnable(page: Path) -> list[str]:
+    return [block.body for block in blocks(page, "python") if not block.title]
+
+
+COMMANDS = [(name_of(page), words) for page in [*PAGES, *READMES] for words in commands(page)]
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), COMMANDS, ids=[f"{page}: {' '.join(words)}"[:70] for page, words in COMMANDS]
+)
+def test_commands_in_the_docs_parse(page: str, words: list[str]) -> None:
     command = typer.main.get_command(build_app())
     context = command.make_context("mer", list(words), resilient_parsing=False)
     while hasattr(command, "commands"):
@@ -41,10 +41,10 @@ def test_commands_in_the_docs_parse(line: str, words: list[str]) -> None:
         rest = [*context._protected_args, *context.args]
         command = command.commands[rest[0]]
         context = command.make_context(rest[0], rest[1:], parent=context)
-    assert not context.args, line
+    assert not context.args, f"{page}: {words}"
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name_of)
 def test_python_in_the_docs_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample_cache: Path
 ) -> None:
@@ -55,12 +55,51 @@ def test_python_in_the_docs_runs(
     tone = np.sin(np.arange(16000) / 20.0) * np.linspace(0.1, 0.5, 16000)
     soundfile.write(tmp_path / "new.wav", tone, 16000)
     space: dict[str, object] = {"__name__": "docs"}
-    for block in blocks(page, "python"):
+    for block in runnable(page):
         exec(compile(block, str(page), "exec"), space)
     assert len(space) > 1
+
+
+@pytest.mark.parametrize("page", [*PAGES, *READMES], ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    missing = [page for page in PAGES if DOCS in page.parents and page.relative_to(DOCS).as_posix() not in listed]
+    assert missing == []
 
 
 def test_readme_has_the_two_commands_on_its_first_screen() -> None:
     top = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:25])
     assert "pip install -e . && mer run --modalities speech,video,text" in top
     assert "pip install -e '.[test]' && pytest" in top
+
+
+def test_files_of_the_tutorial_take_the_place_of_files_that_the_scaffold_writes() -> None:
+    assert set(files(PAGE)) <= set(scaffold_files())
+    assert len(files(PAGE)) >= 3
+
+
+@pytest.fixture
+def tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The finished package of the page, importable until the test is over."""
+    package = tutorial_package(tmp_path)
+    monkeypatch.syspath_prepend(package)
+    yield package
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_speech"]:
+        del sys.modules[name]
+
+
+def test_tutorial_package_lists_its_plugin_with_described_options(tutorial: Path) -> None:
+    catalogue = discover([import_module("my_speech.specs")])
+    assert catalogue.problems == []
+    assert catalogue.find(ExtractorSpec, "my-speech").modality == "speech"
+    assert {row[0]: bool(row[3]) for row in describe(catalogue.options_class(ExtractorSpec, "my-speech"))} == {
+        "model": True
+    }
