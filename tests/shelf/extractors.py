@@ -351,9 +351,9 @@ class PaddedPictures(Pictures):
 
 GOOD: tuple[type[Sound], ...] = (Sound, Mean, Batched, Trimmed, Streaming, Learning, Words, Pictures)
 OWN: tuple[type[Sound], ...] = (
-    Absent, Untyped, Wide, Late, Flat, Listed, Milliseconds, Minutes, Numbers, Backwards, Leaking, Padded, PaddedToFive, Fixed,
-    Stretched, Logarithmic, Repeating, Dropping, Differing, Amnesiac, Unseeded, Listing, Salted, Wordless,
-    PaddedPictures,
+    Absent, Untyped, Wide, Late, Flat, Listed, Milliseconds, Minutes, Numbers, Backwards, Leaking, Padded,
+    PaddedToFive, Fixed, Stretched, Logarithmic, Repeating, Dropping, Differing, Amnesiac, Unseeded, Listing,
+    Salted, Wordless, PaddedPictures,
 )  # fmt: skip
 MIXED: tuple[type[Sound], ...] = tuple(
     type(fault.__name__ + "Sound", (fault, Sound), {"__module__": __name__}) for fault in FAULTS

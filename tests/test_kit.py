@@ -1,0 +1,242 @@
+"""The conformance kit's frame: sessions, expected failures, reports, and its three doors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shelf import Shelf, extractors
+
+from mer_core.errors import OptionError, PluginError, UsageError
+from mer_core.plugin import ExtractorSpec, FusionSpec
+from mer_core.testing import Check, CheckFailed, NotApplicable, Report, Result, check_plugin, checks, conformance
+from mer_core.testing.kit import Session, check, require
+from mer_core.testing.run import find_entry
+
+pytest_plugins = ("pytester",)
+
+
+@check()
+def sound_one(subject: list[str]) -> None:
+    """First line.
+
+    Second line.
+    """
+    subject.append("sound-one")
+
+
+@check()
+def broken(subject: list[str]) -> None:
+    """Always fails."""
+    subject.append("broken")
+    require(False, "3 is not 4: make it 4")
+
+
+@check(needs=("broken",))
+def builds_on_it(subject: list[str]) -> None:
+    """Never comes to run."""
+    subject.append("builds-on-it")
+
+
+@check(needs=("builds-on-it", "never-heard-of"))
+def builds_on_that(subject: list[str]) -> None:
+    """Nor does this one."""
+
+
+@check()
+def not_for_this(subject: list[str]) -> None:
+    """Has nothing to say."""
+    raise NotApplicable("no time axis")
+
+
+@check()
+def stumbles(subject: list[str]) -> None:
+    """Raises what it did not mean to."""
+    raise KeyError("frames")
+
+
+ALL = (builds_on_it, sound_one, broken, builds_on_that, not_for_this, stumbles)
+
+
+def outcomes(session: Session) -> dict[str, tuple[str, str]]:
+    return {result.check: (result.outcome, result.reason) for result in session}
+
+
+def test_a_check_is_named_after_its_function() -> None:
+    assert (sound_one.name, sound_one.about) == ("sound-one", "First line.")
+    assert builds_on_it.needs == ("broken",)
+
+
+def test_a_session_runs_each_check_once_after_those_it_needs() -> None:
+    ran: list[str] = []
+    session = Session(ALL, lambda: ran)
+    assert outcomes(session) == {
+        "builds-on-it": ("blocked", "broken did not pass"),
+        "sound-one": ("passed", ""),
+        "broken": ("failed", "3 is not 4: make it 4"),
+        "builds-on-that": ("blocked", "builds-on-it did not pass"),
+        "not-for-this": ("skipped", "no time axis"),
+        "stumbles": ("failed", "KeyError: 'frames'"),
+    }
+    assert outcomes(session)["sound-one"] == ("passed", "")
+    assert ran == ["broken", "sound-one"]
+
+
+def test_what_a_skipped_check_would_have_shown_is_not_missed() -> None:
+    needing = Check("needing", "", lambda subject: None, ("not-for-this",))
+    assert Session((not_for_this, needing), list).result("needing").outcome == "passed"
+
+
+def test_announced_failures_are_good_and_announced_passes_are_not() -> None:
+    announced = {"broken": "known", "sound-one": "surely", "not-for-this": "whatever", "builds-on-it": "so be it"}
+    found = {result.check: result for result in Session(ALL, list, announced)}
+    assert (found["broken"].outcome, found["broken"].good) == ("expected", True)
+    assert found["broken"].reason == "known (3 is not 4: make it 4)"
+    assert (found["sound-one"].outcome, found["sound-one"].good) == ("unexpected", False)
+    assert "take it off the list of expected failures" in found["sound-one"].reason
+    assert found["not-for-this"].outcome == "skipped"
+    assert (found["builds-on-it"].outcome, found["builds-on-it"].good) == ("blocked", False)
+
+
+def test_an_announced_failure_of_no_check_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"no check called 'brokem'. Checks are builds-on-it, sound-one"):
+        Session(ALL, list, {"brokem": "typo"})
+
+
+def test_a_subject_that_cannot_be_made_raises_instead_of_failing_a_check() -> None:
+    def refuse() -> Any:
+        raise OptionError("no option 'x'.")
+
+    with pytest.raises(OptionError):
+        Session(ALL, refuse).result("sound-one")
+
+
+def test_a_report_says_what_failed() -> None:
+    report = Report("mine@dist", "extractor", tuple(Session(ALL, list)))
+    assert not report.ok
+    assert report.failed == ("broken", "stumbles")
+    lines = str(report).splitlines()
+    assert lines[0] == "extractor mine@dist"
+    assert lines[2:4] == ["passed     sound-one", "failed     broken: 3 is not 4: make it 4"]
+    assert Report("mine@dist", "extractor", (Result("sound-one", "passed"), Result("x", "expected"))).ok
+
+
+# the doors
+
+
+def examine(name: str, **more: Any) -> Report:
+    return check_plugin(name, plugins=[extractors.SHELF], **more)
+
+
+def test_only_some_checks_on_request() -> None:
+    seen: list[str] = []
+    report = examine("sound", only=("dimension", "times"), on_result=lambda result: seen.append(result.check))
+    assert [result.check for result in report.results] == seen == ["dimension", "times"]
+    assert (report.plugin, report.kind, report.ok) == ("sound@extra", "extractor", True)
+
+
+def test_an_unknown_check_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"no check called 'dimensions'. Checks are light-import, "):
+        examine("sound", only=("dimensions",))
+    with pytest.raises(UsageError, match=r"no check called 'dimensions'"):
+        examine("sound", expected_failures={"dimensions": "typo"})
+
+
+def test_wrong_names_kinds_and_options_are_the_callers_fault() -> None:
+    with pytest.raises(PluginError, match="Did you mean 'sound'"):
+        examine("soud")
+    with pytest.raises(OptionError, match=r"sound@extra: no option 'rate'"):
+        examine("sound", options={"rate": 8000}, only=("starts",))
+    with pytest.raises(UsageError, match="there are no checks for 'preset'"):
+        checks("preset")
+
+
+def test_expected_failures_of_a_plugin() -> None:
+    report = examine("minutes", only=("times",), expected_failures={"times": "our frames are minutes"})
+    assert report.ok
+    assert report.results[0].outcome == "expected"
+
+
+def test_the_kind_decides_between_two_of_one_name() -> None:
+    twins = Shelf(ExtractorSpec(name="twin", target="a:B", modality="test"), FusionSpec(name="twin", target="a:B"))
+    from mer_core.registry import discover
+
+    catalogue = discover([twins])
+    with pytest.raises(PluginError, match=r"'twin' is the name of extractor and fusion. Say which: --kind extractor"):
+        find_entry(catalogue, "twin")
+    assert find_entry(catalogue, "twin", "fusion").spec.kind == "fusion"
+
+
+def test_every_kind_has_its_checks_about_imports_and_options_first() -> None:
+    for kind in ("extractor", "deriver"):
+        found = [check.name for check in checks(kind)]
+        assert found[:3] == ["light-import", "options", "starts"]
+        assert len(found) == len(set(found))
+        assert all(check.about.endswith(".") for check in checks(kind))
+        assert {need for check in checks(kind) for need in check.needs} <= set(found) | {"restore"}
+
+
+# pytest's door
+
+SUITE = """
+    from shelf import extractors
+    from mer_core.testing import conformance
+
+    @conformance("{name}", plugins=[extractors.SHELF], expected_failures={expected})
+    def test_contract(check):
+        if check.check.name in {checks}:
+            check({given})
+"""
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs :data:`SUITE` with the fields given; the counts of outcomes."""
+
+    def run(name: str, *names: str, expected: dict[str, str] | None = None, given: str = "") -> Any:
+        content = SUITE.format(name=name, expected=json.dumps(expected or {}), checks=names, given=given)
+        pytester.makepyfile(content)
+        monkeypatch.syspath_prepend(str(Path(__file__).parent))
+        return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-rsx", "--tb=line")
+
+    return run
+
+
+def test_pytest_runs_one_test_per_check(suite: Any) -> None:
+    result = suite("sound", "starts", "dimension", "times", "finite", "restore")
+    result.assert_outcomes(passed=len(checks("extractor")) - 1, skipped=1)
+    result.stdout.fnmatch_lines(["*SKIPPED*the spec does not say supervised*"])
+
+
+def test_pytest_shows_what_is_wrong(suite: Any) -> None:
+    result = suite("minutes", "starts", "times")
+    result.assert_outcomes(passed=len(checks("extractor")) - 1, failed=1)
+    result.stdout.fnmatch_lines(["*CheckFailed: times: a clip of 3 s (ordinary, seed 0): times run from *"])
+
+
+def test_pytest_xfails_what_is_announced_and_fails_what_passes_after_all(suite: Any) -> None:
+    result = suite("minutes", "times", "finite", expected={"times": "minutes are fine", "finite": "never"})
+    result.assert_outcomes(passed=len(checks("extractor")) - 2, xfailed=1, failed=1)
+    result.stdout.fnmatch_lines(["*finite: expected to fail (never), but it passes: take it off*"])
+
+
+def test_pytest_skips_what_builds_on_a_failure(suite: Any) -> None:
+    suite("absent", "starts", "dimension").assert_outcomes(passed=17, failed=1, skipped=1)
+
+
+def test_options_may_be_given_in_the_test(suite: Any) -> None:
+    result = suite("undescribedsound", "starts", given="options={'gain': 'loud'}")
+    result.assert_outcomes(passed=len(checks("extractor")) - 1, failed=1)
+    result.stdout.fnmatch_lines(["*OptionError: *option gain*"])
+
+
+def test_a_bound_check_is_a_function_that_raises() -> None:
+    @conformance("minutes", plugins=[extractors.SHELF])
+    def contract(check: Any) -> None: ...
+
+    bound = {one.check.name: one for one in contract.pytestmark[0].args[1]}  # type: ignore[attr-defined]
+    bound["dimension"]()
+    with pytest.raises(CheckFailed, match=r"^times: .*seconds from the clip's start"):
+        bound["times"]()
