@@ -318,5 +318,5 @@ def broken() -> dict[str, tuple[type[Good], str]]:
 
 def spec(cls: type[Good], **changes: Any) -> FusionSpec:
     name = cls.__name__.lower()
-    stated: dict[str, Any] = {"stackable": cls not in LOOPS, "levels": ("clip", "frame"), **changes}
-    return FusionSpec(name=name, target=f"shelf_fusions:{cls.__name__}", **stated)
+    stated: dict[str, Any] = {"target": f"shelf_fusions:{cls.__name__}", "stackable": cls not in LOOPS}
+    return FusionSpec(**{"name": name, "levels": ("clip", "frame"), **stated, **changes})

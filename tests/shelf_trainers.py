@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from mer_core.plugin import Fusion, Progress, StreamData, StreamInfo, TargetSpec, TrainerSpec, TrainingData
 
-STEPS, RATE = 20, 0.03
+STEPS, RATE = 12, 0.05
 
 
 @dataclass

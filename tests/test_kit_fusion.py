@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import shelf_fusions
+import shelf_good_fusions
 from shelf_heavy import HeavyShelf
 from shelf_plugin import Shelf
 
@@ -35,6 +36,14 @@ def test_the_good_twin_passes_everything(levels: tuple[str, ...]) -> None:
     found = report(shelf_fusions.Good, only=(), levels=levels)
     skipped = [result.check for result in found.results if result.outcome != "passed"]
     assert skipped == ([] if "frame" in levels else ["frames"]), str(found)
+
+
+@pytest.mark.parametrize("name", ["LearnsTokens", "Summarises", "GoesThroughStreams", "AddsLoss"])
+def test_other_good_fusions_pass_everything(name: str) -> None:
+    cls = getattr(shelf_good_fusions, name)
+    target = f"shelf_good_fusions:{name}"
+    found = report(cls, target=target, stackable=cls is not shelf_good_fusions.GoesThroughStreams)
+    assert found.ok, str(found)
 
 
 def test_what_is_not_declared_is_not_asked_for() -> None:
