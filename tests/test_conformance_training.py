@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from shelf_good_fusions import LearnsTokens
 from shelf_plugin import Shelf
 
 from mer_core.plugin import FusionSpec, StreamInfo, TargetSpec
@@ -50,6 +51,12 @@ def test_the_fusion_that_trainers_are_checked_with(check: Callable[[], None]) ->
 def test_trainers_are_checked_with_folds_trained_at_once() -> None:
     data = feature_set(12, folds=2)
     assert CrossValidation(CvOptions(epochs=1)).fit(ToyFusion(), data, 0).summary["stacked"]
+
+
+def test_cv_stacks_transformers() -> None:
+    options = CvOptions(epochs=2, modality_dropout=0)
+    model = CrossValidation(options).fit(LearnsTokens(None), feature_set(12, folds=2), 0)
+    assert model.summary["stacked"]
 
 
 def test_selection_on_the_scored_clips_is_found_out() -> None:

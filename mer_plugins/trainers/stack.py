@@ -53,6 +53,8 @@ def can_stack(modules: Sequence[nn.Module], x: Mapping[str, Tensor], mask: Mappi
     """Whether a batched pass over ``x`` and ``mask`` works, gradients included, and no weight has two names."""
     if len(list(modules[0].named_parameters(remove_duplicate=False))) != len(list(modules[0].parameters())):
         return False
+    shortcut = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # evaluation only, and without a derivative under vmap
     try:
         stacked = Stacked(modules)
         stacked.train(False)
@@ -60,6 +62,8 @@ def can_stack(modules: Sequence[nn.Module], x: Mapping[str, Tensor], mask: Mappi
         (outputs.logits.sum() + outputs.extra.sum()).backward()
     except Exception:
         return False
+    finally:
+        torch.backends.mha.set_fastpath_enabled(shortcut)
     return True
 
 
