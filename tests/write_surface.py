@@ -42,7 +42,7 @@ def surface() -> list[str]:
     lines = [line for module in FACADES for name in facade_names(module) for line in public(module, name)]
     lines += [line for module in WHOLE for name in own_names(module) for line in public(module, name)]
     lines += [line for module, names in PARTS.items() for name in names for line in public(module, name)]
-    lines += [*results(), *hooks(), *checks(), *shipped()]
+    lines += [*hooks(), *checks(), *shipped()]
     return list(dict.fromkeys(lines))
 
 
@@ -63,19 +63,8 @@ def public(module: str, name: str) -> Iterator[str]:
         yield from _class(path, value)
     elif inspect.isfunction(value):
         yield f"{path}{_signature(value)}"
-        yield from _keywords(value)
     else:
         yield f"{path} = {_source(module, name) or _default(value)}"
-
-
-def results() -> Iterator[str]:
-    """The lines of the classes that functions of ``mer_core`` return."""
-    for name in facade_names("mer_core"):
-        value = getattr(import_module("mer_core"), name)
-        if inspect.isfunction(value):
-            found = value.__globals__.get(str(inspect.signature(value).return_annotation))
-            if inspect.isclass(found) and found.__module__.startswith("mer_core"):
-                yield from _class(f"result {found.__name__}", found)
 
 
 def hooks() -> Iterator[str]:
@@ -168,23 +157,6 @@ def _annotated(cls: type[Any]) -> dict[str, str]:
 
 def _own_line(cls: type[Any]) -> list[type[Any]]:
     return [base for base in cls.__mro__ if base.__module__.startswith(("mer_core", "mer_plugins"))]
-
-
-def _keywords(function: Any) -> Iterator[str]:
-    """The keys behind ``**settings: Unpack[Settings]``."""
-    for item in inspect.signature(function).parameters.values():
-        written = str(item.annotation)
-        if item.kind is item.VAR_KEYWORD and written.startswith("Unpack["):
-            owner = written[7:-1]
-            yield from (
-                f"keyword {owner}.{key}: {kind}" for key, kind in _typed_dict(function.__globals__[owner]).items()
-            )
-
-
-def _typed_dict(cls: Any) -> dict[str, str]:
-    source = ast.parse(inspect.getsource(cls)).body[0]
-    assert isinstance(source, ast.ClassDef)
-    return {ast.unparse(n.target): ast.unparse(n.annotation) for n in source.body if isinstance(n, ast.AnnAssign)}
 
 
 def _signature(function: Any) -> str:
