@@ -235,8 +235,9 @@ class FeatureSet:
     """N clips as a trainer or a model sees them; implements ``protocols.TrainingData``.
 
     ``labels`` [N] index ``targets.classes``, -1 where unlabelled. ``groups`` [N] are speakers (or
-    another group), "" for a clip whose group is unknown, None where all are. ``fold_tables`` holds,
-    per fold, the streams that differ by fold because a supervised extractor made them.
+    another group), "" for a clip whose group is unknown, None where all are. ``splits`` [N] are those of
+    the manifest, None where it has none; clips of ``test`` never reach a trainer. ``fold_tables`` holds, per
+    fold, the streams that differ by fold because a supervised extractor made them.
     """
 
     ids: tuple[str, ...]
@@ -244,6 +245,7 @@ class FeatureSet:
     labels: IntArray
     table: Mapping[str, StreamData]
     groups: tuple[str, ...] | None = None
+    splits: tuple[str | None, ...] | None = None
     folds: tuple[Fold, ...] = ()
     fold_tables: Mapping[int, Mapping[str, StreamData]] = field(default_factory=dict)
 

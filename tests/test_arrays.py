@@ -234,3 +234,22 @@ def test_one_model_without_folds_where_cross_validation_means_nothing() -> None:
     assert found.plan.reason
     assert np.isnan(found.held_out.probabilities).all()
     assert found.predict(compose({"text": np.eye(3)})).shape == (3, 2)
+
+
+def test_test_clips_are_never_learnt_from_and_a_val_split_is_scored(train_set: FeatureSet) -> None:
+    parts = ["test" if row % 5 == 4 else "val" if row % 5 == 3 else None for row in range(60)]
+    split = replace(train_set, splits=tuple(parts))
+    scrambled = replace(split, labels=np.where([p == "test" for p in parts], 2 - split.labels, split.labels))
+    one, other = (fit(features, trainer_options={"epochs": 5}) for features in (split, scrambled))
+    assert np.array_equal(one.predict(train_set), other.predict(train_set), equal_nan=True)
+    val = [row for row, part in enumerate(parts) if part == "val"]
+    assert set(np.flatnonzero(one.held_out.fold >= 0)) == set(val) - set(np.flatnonzero(train_set.labels < 0))
+    assert one.evaluate(split).scores.confusion.sum() == sum(part == "test" for part in parts)
+
+
+def test_splits_of_arrays_are_those_of_a_manifest() -> None:
+    found = compose({"text": [[1.0], [2.0], [3.0]]}, ["a", "b", "a"], splits=["", "unlabelled", "test"])
+    assert found.splits == (None, "unlabelled", "test")
+    assert found.labels.tolist() == [0, -1, 0]
+    with pytest.raises(DataError, match=r"row 1: there is no split 'tset'.*train, val, test"):
+        compose({"text": [[1.0], [2.0]]}, ["a", "b"], splits=["train", "tset"])

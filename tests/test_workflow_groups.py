@@ -27,7 +27,7 @@ def planned(speakers: list[str | None], **settings: Any) -> tuple[FeatureSet, Fo
     stream = (StreamInfo(name="text:a", modality="text", dim=2), np.zeros((count, 2), np.float32), np.ones(count, bool))
     features = feature_set(table, {"text:a": stream}, [clip.speaker for clip in clips])
     config = make_config(discover(), modalities=["text"], **settings)
-    return features, plan_training(features, clips, config)[1]
+    return features, plan_training(features, config)[1]
 
 
 def test_one_unknown_speaker_does_not_split_the_others() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from mer_core.data.vocabulary import class_order
 from mer_core.errors import DataError, UsageError
 from mer_core.spec import NAME_PATTERN
-from mer_core.types import FeatureSet, StreamData, StreamInfo, TargetSpec, stream_order
+from mer_core.types import SPLITS, FeatureSet, StreamData, StreamInfo, TargetSpec, stream_order
 from mer_core.workflows.features import UNLABELLED
 
 Values = ArrayLike | tuple[ArrayLike, ArrayLike] | StreamData
@@ -24,6 +24,7 @@ def compose(
     labels: Iterable[str | int | None] | None = None,
     *,
     groups: Iterable[str | int | None] | None = None,
+    splits: Iterable[str | None] | None = None,
     ids: Iterable[str | int] | None = None,
     classes: Sequence[str] | None = None,
 ) -> FeatureSet:
@@ -36,6 +37,7 @@ def compose(
             can be mixed in.
         labels: [N] text or whole numbers; None, "" and -1 are unlabelled. Leave it out to predict.
         groups: [N] speaker, or whatever else must not be in both parts of a fold; None or "" if unknown.
+        splits: [N] ``train``, ``val``, ``test`` or ``unlabelled``; None or "" is ``train``.
         ids: [N] names of the clips, each once; "0", "1" ... by default.
         classes: their order; labels that are numbers count them from 0 (or name them, where the classes
             are numbers too). By default the labels that occur, numbers by size.
@@ -49,7 +51,16 @@ def compose(
     count = _common_length(table)
     found = None if labels is None else _column("labels", labels, count)
     targets, indices = _targets(found, classes, count)
-    return FeatureSet(ids=_ids(ids, count), targets=targets, labels=indices, table=table, groups=_groups(groups, count))
+    parts = _splits(splits, count)
+    hidden = np.asarray([part == "unlabelled" for part in parts or [None] * count], dtype=bool)
+    return FeatureSet(
+        ids=_ids(ids, count),
+        targets=targets,
+        labels=np.where(hidden, UNLABELLED, indices),
+        table=table,
+        groups=_groups(groups, count),
+        splits=parts,
+    )
 
 
 def _stream(name: str, given: Values) -> StreamData:
@@ -211,4 +222,14 @@ def _groups(given: Iterable[str | int | None] | None, count: int) -> tuple[str, 
     if given is None:
         return None
     found = tuple("" if one is None or one != one else str(one) for one in _column("groups", given, count))
+    return found if any(found) else None
+
+
+def _splits(given: Iterable[str | None] | None, count: int) -> tuple[str | None, ...] | None:
+    if given is None:
+        return None
+    found = tuple(one or None for one in _column("splits", given, count))
+    for row, one in enumerate(found):
+        if one is not None and one not in SPLITS:
+            raise DataError(f"row {row}: there is no split {one!r}.", f"Splits are {', '.join(SPLITS)}.")
     return found if any(found) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,12 +36,14 @@ def feature_set(
 
     Groups are kept where only some clips have one: the others' are "", which stands for unknown.
     """
+    splits = tuple(clip.split for clip in table.clips)
     return FeatureSet(
         ids=tuple(clip.id for clip in table.clips),
         targets=table.targets,
         labels=label_indices(table.clips, table.targets),
         table={name: StreamData(*parts) for name, parts in streams.items()},
         groups=tuple(group or "" for group in groups) if any(groups) else None,
+        splits=splits if any(splits) else None,
     )
 
 
@@ -52,6 +55,7 @@ def take(features: FeatureSet, rows: IntArray, folds: tuple[Fold, ...] = ()) -> 
         labels=features.labels[rows],
         table={name: _rows(data, rows) for name, data in features.table.items()},
         groups=None if features.groups is None else tuple(features.groups[row] for row in rows),
+        splits=None if features.splits is None else tuple(features.splits[row] for row in rows),
         folds=folds,
         fold_tables={
             fold: {name: _rows(data, rows) for name, data in table.items()}
@@ -71,13 +75,9 @@ def keep_modalities(features: FeatureSet, modalities: Sequence[str]) -> FeatureS
         keep = data.info.modality in modalities
         return data if keep else StreamData(data.info, data.values, np.zeros_like(data.present))
 
-    return FeatureSet(
-        ids=features.ids,
-        targets=features.targets,
-        labels=features.labels,
+    return replace(
+        features,
         table={name: cleared(data) for name, data in features.table.items()},
-        groups=features.groups,
-        folds=features.folds,
         fold_tables={f: {n: cleared(d) for n, d in t.items()} for f, t in features.fold_tables.items()},
     )
 

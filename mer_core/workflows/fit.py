@@ -23,7 +23,7 @@ from mer_core.workflows.features import UNLABELLED, any_present
 from mer_core.workflows.pipeline import load_pipeline, save_pipeline
 from mer_core.workflows.predict import complete_streams
 from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out
-from mer_core.workflows.train import plan_rows, train_rows
+from mer_core.workflows.train import plan_training, train_rows
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 
@@ -58,11 +58,13 @@ class FittedModel:
     def evaluate(self, features: FeatureSet) -> Evaluation:
         """Scores with intervals of clips that the model was not fitted to; unlabelled ones are left out.
 
+        Of features with splits, the ``test`` clips alone are scored.
+
         Raises:
             DataError: no clip is labelled, or with a class that the model does not know.
         """
         probabilities = self.predict(features)
-        rows = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
+        rows = np.flatnonzero(~np.isnan(probabilities).any(axis=1) & _to_score(features))
         truth, best = _in_order(features, self.classes)[rows], probabilities[rows].argmax(axis=1)
         groups = [features.groups[row] or None for row in rows] if features.groups else None
         unit, seed = self.config.folds.group, self.config.seed
@@ -103,9 +105,9 @@ def fit(
 ) -> Fit:
     """Cross-validate a fusion over composed features and keep the ensemble of its folds.
 
-    Every labelled clip is learnt from, so keep those of a test set in a feature set of their own, for
-    :meth:`FittedModel.evaluate`. Clips without a label take part as far as the trainer uses them; clips
-    without a stream do not.
+    Clips of the split ``test`` are left out, for :meth:`FittedModel.evaluate`; a split ``val`` is scored
+    instead of folds. Clips without a label take part as far as the trainer uses them; clips without a
+    stream do not.
 
     Args:
         features: what :func:`mer_core.compose` returned. Folds that they have already are used instead
@@ -175,7 +177,7 @@ def _config(catalogue: Catalogue, options: Mapping[str, Mapping[str, Any]], **se
 
 def _plan(features: FeatureSet, config: RunConfig) -> tuple[NDArray[np.int64], FoldPlan]:
     try:
-        return plan_rows(features, [None] * len(features.ids), config)
+        return plan_training(features, config)
     except TooLittleDataError as error:
         hint = "Give compose() labels of at least two classes, for clips that have a stream."
         raise TooLittleDataError(error.message, hint) from None
@@ -183,8 +185,8 @@ def _plan(features: FeatureSet, config: RunConfig) -> tuple[NDArray[np.int64], F
 
 def _given_plan(features: FeatureSet, seed: int) -> tuple[NDArray[np.int64], FoldPlan]:
     """The folds of the features themselves, without clips that are unlabelled or have no stream."""
-    usable = any_present(features)
-    rows = np.flatnonzero(usable)
+    tested = _to_score(features) if features.splits else False
+    rows = np.flatnonzero(any_present(features) & ~np.asarray(tested))
     place = np.full(len(features.ids), NO_FOLD)
     place[rows] = np.arange(len(rows))
     place[features.labels == UNLABELLED] = NO_FOLD
@@ -215,6 +217,11 @@ def _spread(found: OutOfFold, rows: NDArray[np.int64], count: int) -> OutOfFold:
     folds = np.full(count, NO_FOLD, dtype=np.int64)
     probabilities[rows], folds[rows] = found.probabilities, found.fold
     return OutOfFold(probabilities, folds)
+
+
+def _to_score(features: FeatureSet) -> NDArray[np.bool_]:
+    """bool [N]: the clip is of the test split, or no clip has any split."""
+    return np.asarray([split == "test" for split in features.splits or ["test"] * len(features.ids)], dtype=bool)
 
 
 def _refuse_strange(features: FeatureSet, model: Model) -> None:

@@ -13,7 +13,7 @@ from mer_core.data.dataset import ClipTable
 from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.errors import TooLittleDataError
 from mer_core.protocols import Model
-from mer_core.types import Clip, FeatureSet
+from mer_core.types import FeatureSet
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import any_present, label_indices, take
@@ -62,7 +62,7 @@ def train_rows(features: FeatureSet, rows: IntArray, plan: FoldPlan, config: Run
 def _plan(extraction: Extraction) -> tuple[IntArray, FoldPlan]:
     """:func:`plan_training`, whose refusal also tells what became of the clips."""
     try:
-        return plan_training(extraction.features, extraction.table.clips, extraction.config)
+        return plan_training(extraction.features, extraction.config)
     except TooLittleDataError as error:
         lost = [*extraction.report.failures, *unusable(extraction.features, extraction.report)]
         if not lost:
@@ -98,13 +98,9 @@ def _sentence(note: str) -> str:
     return f"{note[:1].upper()}{note[1:].rstrip('.')}."
 
 
-def plan_training(features: FeatureSet, clips: Sequence[Clip], config: RunConfig) -> tuple[IntArray, FoldPlan]:
-    """Rows that are trained on (labelled or not), and the folds over them."""
-    return plan_rows(features, [clip.split for clip in clips], config)
-
-
-def plan_rows(features: FeatureSet, splits: Sequence[str | None], config: RunConfig) -> tuple[IntArray, FoldPlan]:
-    """Like :func:`plan_training`, for clips of which only the splits [N] are known."""
+def plan_training(features: FeatureSet, config: RunConfig) -> tuple[IntArray, FoldPlan]:
+    """Rows that are trained on (labelled or not, never of the test split), and the folds over them."""
+    splits = features.splits or (None,) * len(features.ids)
     usable = any_present(features)
     rows = np.asarray([i for i, split in enumerate(splits) if split != "test" and usable[i]], dtype=np.int64)
     if not (features.labels[rows] >= 0).any():
