@@ -12,6 +12,7 @@ from shelf import Shelf, extractors
 from mer_core.errors import OptionError, PluginError, UsageError
 from mer_core.plugin import ExtractorSpec, FusionSpec
 from mer_core.testing import Check, CheckFailed, NotApplicable, Report, Result, check_plugin, checks, conformance
+from mer_core.testing.common import module_of
 from mer_core.testing.kit import Session, check, require
 from mer_core.testing.run import find_entry
 
@@ -240,3 +241,10 @@ def test_a_bound_check_is_a_function_that_raises() -> None:
     bound["dimension"]()
     with pytest.raises(CheckFailed, match=r"^times: .*seconds from the clip's start"):
         bound["times"]()
+
+
+def test_the_module_that_lists_specs_is_found_whatever_the_plugin_object_is() -> None:
+    from mer_plugins import specs
+
+    assert module_of(specs) == "mer_plugins.specs"
+    assert module_of(Shelf) == module_of(Shelf()) == "shelf"

@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
-from mer_core.registry import Catalogue, Entry
+from mer_core.catalogue import Catalogue, Entry
 from mer_core.testing.kit import CheckFailed, NotApplicable, check, require
 from mer_core.testing.subject import Subject
 
@@ -97,17 +98,18 @@ def listing_module(catalogue: Catalogue, entry: Entry) -> str:
     Raises:
         NotApplicable: the plugin was made in a script or notebook.
     """
-    sources = [source for source in catalogue.sources if source.distribution == entry.distribution]
-    plugins = [source.plugin for source in sources if _lists(source.plugin, entry)] or [s.plugin for s in sources]
-    names = [str(getattr(plugin, "__name__", type(plugin).__module__)) for plugin in plugins]
+    key = (entry.distribution, entry.entry_point)
+    names = [module_of(s.plugin) for s in catalogue.sources if (s.distribution, s.entry_point) == key]
     if not names or names[0] == "__main__":
         raise NotApplicable("the plugin was made in a script, not in a module that can be imported elsewhere")
     return names[0]
 
 
-def _lists(plugin: object, entry: Entry) -> bool:
-    call = getattr(plugin, "mer_specs", None)
-    return callable(call) and any(spec is entry.spec or spec == entry.spec for spec in call())
+def module_of(plugin: object) -> str:
+    """Name of the module that ``plugin`` is, or that its class is from."""
+    if isinstance(plugin, ModuleType):
+        return plugin.__name__
+    return str((plugin if isinstance(plugin, type) else type(plugin)).__module__)
 
 
 def loaded_by(modules: Sequence[tuple[str, Sequence[str]]]) -> list[list[str]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from mer_core.catalogue import Catalogue, Entry
 from mer_core.errors import MerError
-from mer_core.registry import Catalogue, Entry
 from mer_core.spec import AudioInput, DerivedInput, DeriverSpec, FramesInput, Input, TextInput, declared_inputs
 from mer_core.testing import pictures, sounds
 from mer_core.testing.kit import NotApplicable

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from mer_core.registry import Catalogue, Entry
+from mer_core.catalogue import Catalogue, Entry
 from mer_core.spec import PluginSpec
 from mer_core.types import Derived
 
