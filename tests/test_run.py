@@ -11,6 +11,7 @@ import pytest
 
 from mer_core import open_workspace, predict
 from mer_core.cli.app import run_app
+from mer_core.errors import OptionError, UsageError
 
 OPTIONS = ["-o", "sample.clips=48", "--epochs", "60"]
 
@@ -156,6 +157,22 @@ def test_command_library_and_run_predict_the_same(
     for row in rows:
         saved = {name: float(row[f"p_{name}"]) for name in answers[row["id"]]}
         assert saved == pytest.approx(answers[row["id"]], abs=1e-5)
+
+
+def test_options_given_at_prediction_replace_those_of_the_run_and_it_says_so(
+    run_folder: Path, sample_cache: Path
+) -> None:
+    clip, model = sorted(sample_cache.glob("datasets/*/sample-48-*/**/*.mp4"))[0], run_folder / "model"
+    space = open_workspace(sample_cache)
+    plain = predict(model, clip, space=space)
+    other = predict(model, clip, options=["acoustic.fmin=80"], space=space)
+    assert plain.warnings == ()
+    assert "other options" in other.warnings[0]
+    assert plain.predictions[0].probabilities != other.predictions[0].probabilities
+    with pytest.raises(UsageError, match=r"'ngrams' takes no part in this model.*acoustic"):
+        predict(model, clip, options={"ngrams": {"dim": 6}}, space=space)
+    with pytest.raises(OptionError, match="did you mean 'fmin'"):
+        predict(model, clip, options={"acoustic": {"f_min": 80}}, space=space)
 
 
 def test_predict_windows_cover_the_clip(

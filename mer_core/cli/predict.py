@@ -25,6 +25,7 @@ def command(
     hop: Annotated[float | None, typer.Option(help="Distance of window starts in seconds.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write a CSV too.")] = None,
     column: flags.Column = None,
+    option: flags.OptionFlag = None,
     cache: flags.CacheFlag = None,
     device: flags.Device = None,
     workers: flags.Workers = None,
@@ -43,7 +44,9 @@ def command(
     with show_progress(quiet=json) as progress:
         space = open_workspace(cache, workers=workers, progress=progress)
         columns = flags.pairs(column, "--column")
-        found = predict(model, data, window=window, hop=hop, columns=columns, device=device, space=space)
+        found = predict(
+            model, data, window=window, hop=hop, columns=columns, options=option or (), device=device, space=space
+        )
     if out is not None:
         _write(found, out)
     if json:

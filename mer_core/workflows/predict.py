@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +14,13 @@ from mer_core.config import DataChoice
 from mer_core.data.dataset import ClipTable
 from mer_core.engine import ClipFailure, ExtractReport
 from mer_core.errors import MediaError, UsageError
+from mer_core.options import parse_pairs
 from mer_core.protocols import Model
 from mer_core.types import Clip, FeatureSet, Prediction, StreamData, TargetSpec
 from mer_core.workflows.data import load_data
 from mer_core.workflows.extract import extract_clips
 from mer_core.workflows.features import any_present, present_modalities
+from mer_core.workflows.overrides import override_options
 from mer_core.workflows.pipeline import load_pipeline, refuse_arrays
 from mer_core.workflows.workspace import Workspace, open_workspace
 
@@ -39,6 +42,7 @@ def predict(
     window: float | None = None,
     hop: float | None = None,
     columns: dict[str, str] | None = None,
+    options: Sequence[str] | Mapping[str, Mapping[str, Any]] = (),
     device: str | None = None,
     space: Workspace | None = None,
 ) -> Predictions:
@@ -50,6 +54,8 @@ def predict(
         window: length of a window in seconds, for long clips; text joins no window, since a
             transcript without timestamps cannot be cut.
         hop: distance between window starts in seconds; half a window if not given.
+        options: ``["onnx-face.model=/new/place.onnx"]``, in place of those that the run's extractors and
+            derivers had; a warning says so where the features then differ.
         device: ``auto``, ``cpu``, ``cuda:0`` ...; as in the run if not given.
 
     Raises:
@@ -58,17 +64,19 @@ def predict(
     space = space or open_workspace()
     pipeline = load_pipeline(Path(model), space, device)
     refuse_arrays(Path(model), pipeline)
+    asked = options if isinstance(options, Mapping) else parse_pairs(options)
+    config = override_options(pipeline.config, asked, space.catalogue)
     table = load_data(DataChoice(source=str(data), columns=columns or {}), space)
     windowed = window is not None
     clips, failures = (list(table.clips), []) if window is None else _windows(table.clips, window, hop)
     shown = {clip.id: clip for clip in clips}
     table = ClipTable(tuple(clips), pipeline.model.targets, table.source, table.notes)
-    found = extract_clips(pipeline.config, table, space)
+    found = extract_clips(config, table, space)
     warnings = []
     if dict(pipeline.fingerprints) != {**pipeline.fingerprints, **found.fingerprints}:
         warnings.append(
-            "Another version of the decoder, of what finds faces or of a weights file made the features that the"
-            " model was trained on."
+            "Another version of the decoder, of what finds faces or of a weights file, or other options, made the"
+            " features that the model was trained on."
         )
     complete = complete_streams(found.features, pipeline.model)
     answers = answer(pipeline.model, complete)
