@@ -60,13 +60,14 @@ def refuse_known(name: str) -> None:
     """
     from mer_core.errors import UsageError
     from mer_core.registry import discover
+    from mer_core.scaffold.names import another
 
     for entry in discover().entries:
         if entry.spec.name == name:
             kind = f"{'an' if entry.spec.kind == 'extractor' else 'a'} {entry.spec.kind}"
             raise UsageError(
                 f"{entry.distribution} has {kind} called {name!r} already, and two would be ambiguous.",
-                f"Choose another name, for example {'my-' + name!r}.",
+                f"Choose another name, for example {another(name)!r}.",
             )
 
 

@@ -37,7 +37,9 @@ def check_name(name: str) -> None:
         )
     reason = _unusable(module_name(name))
     if reason:
-        raise UsageError(f"the package of {name!r} would be {module_name(name)!r}, {reason}.", f"Try {'my-' + name!r}.")
+        raise UsageError(
+            f"the package of {name!r} would be {module_name(name)!r}, {reason}.", f"Try {another(name)!r}."
+        )
 
 
 def suggestion(name: str) -> str:
@@ -46,6 +48,11 @@ def suggestion(name: str) -> str:
     plain = unicodedata.normalize("NFKD", spaced).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     return words if PATTERN.fullmatch(words) else f"my-{words or 'plugin'}"
+
+
+def another(name: str) -> str:
+    """A name beside ``name``, which is taken."""
+    return f"{name}-2" if name.startswith("my-") else f"my-{name}"
 
 
 def module_name(name: str) -> str:
