@@ -74,12 +74,15 @@ from mer_core.types import (
 )
 
 if TYPE_CHECKING:
+    from pydantic import Field
+
     from mer_core.aliases import BoolArray, FloatArray, ImageArray, IntArray
     from mer_core.options import NoOptions, Options
     from mer_core.presence import Absent, clear_hidden, clear_input, clear_weights
 
 _LAZY = {
     "BoolArray": "mer_core.aliases",
+    "Field": "pydantic",
     "FloatArray": "mer_core.aliases",
     "ImageArray": "mer_core.aliases",
     "IntArray": "mer_core.aliases",
@@ -112,6 +115,7 @@ __all__ = [
     "FeatureSet",
     "Features",
     "FeaturesReady",
+    "Field",
     "FloatArray",
     "Fold",
     "FoldFinished",

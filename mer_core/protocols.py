@@ -90,9 +90,10 @@ class Fusion(Protocol):
     def build(self, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> nn.Module:
         """A module with ``forward(x, mask) -> FusionOutput``.
 
-        ``x`` maps a stream name to [B, D] (clip level) or [B, T, D] (frame level); ``mask`` maps it
-        to bool [B] or [B, T], False where the stream is absent. Values behind a False, NaN
-        included, change no output and no gradient (:mod:`mer_core.presence` does this for you).
+        ``x`` maps a stream name to [B, D] (clip level) or [B, T, D] (frame level; T may differ from
+        stream to stream); ``mask`` maps it to bool [B] or [B, T], False where the stream is absent.
+        Values behind a False, NaN included, change no output and no gradient (``clear_input`` and its
+        kin in :mod:`mer_core.plugin` do this for you).
         Module keys never derive from stream names.
         """
         ...
@@ -142,7 +143,12 @@ class Model(Protocol):
     targets: TargetSpec
     streams: Mapping[str, StreamInfo]
     summary: Mapping[str, Any]
-    """JSON-able: selection, epochs, steps, parameters, learning curves per fold, imputed cells."""
+    """JSON-able facts for the report, each of which may be left out.
+
+    ``selection`` (how what is kept was chosen: ``last``, ``inner``, ``val`` ...), ``optimistic`` (true if
+    scored clips had a part in that), ``parameters``, ``epochs``, ``steps``, ``members``, ``curves`` per fold,
+    ``imputed`` cells by stream, ``notes`` and ``options``.
+    """
 
     def predict(self, features: Mapping[str, StreamData], fold: int | None = None) -> NDArray[np.float64]:
         """Probabilities [N, C]: of the ensemble, or of fold ``fold``'s member alone."""

@@ -59,7 +59,10 @@ def own_names(module: str) -> list[str]:
 def public(module: str, name: str) -> Iterator[str]:
     """The lines of one name."""
     path, value = f"{module}.{name}", getattr(import_module(module), name)
-    if inspect.isclass(value):
+    home = getattr(value, "__module__", "") or ""
+    if inspect.isfunction(value) and not home.startswith("mer_"):
+        yield f"{path} = {home.partition('.')[0]}.{value.__name__}"
+    elif inspect.isclass(value):
         yield from _class(path, value)
     elif inspect.isfunction(value):
         yield f"{path}{_signature(value)}"

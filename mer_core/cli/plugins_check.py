@@ -45,6 +45,9 @@ def check(
         list[str] | None, typer.Option(metavar="CHECK=REASON", help="A failure that is known and honest.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda:0 ...")] = "cpu",
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Difference that counts as equal, as a share of the features' spread.")
+    ] = 1e-3,
     json: Json = False,
 ) -> None:
     """Check that a plugin keeps the contract. Exit 1 if it does not."""
@@ -59,6 +62,7 @@ def check(
         "expected_failures": pairs(expect, "--expect"),
         "only": _known(only or [], checks(entry.spec.kind)),
         "device": device,
+        "tolerance": tolerance,
     }
     if json:
         with redirect_stdout(sys.stderr):  # what the plugin prints is no part of the document

@@ -19,6 +19,8 @@ from mer_core.errors import DataError
 
 SCHEMA = "mer-report/1"
 JSON_FILE, HTML_FILE = "report.json", "report.html"
+UNSTATED = "unstated"
+"""The selection of a trainer that does not say how it chose what it keeps."""
 
 
 def _finite(value: Any) -> Any:
@@ -203,7 +205,7 @@ class ModelFacts(Part):
 
     fusion: str
     trainer: str
-    selection: str = "last"
+    selection: str = UNSTATED
     optimistic: bool = False
     parameters: int = 0
     """Of one member."""

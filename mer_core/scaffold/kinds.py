@@ -51,17 +51,17 @@ _DATA = "(`{name}@{name}` and not `{name}`, because a folder of that name in the
 def _extractor(modality: str) -> Kind:
     others = modality if modality == "text" else f"{modality},text"
     run = f"--extractor {modality}={{name}} --modalities {others if modality != 'text' else 'speech,text'}"
-    return Kind("extractor", f"extractor-{modality}", _EXTRACTED[modality], ("numpy", "pydantic"), run, modality)
+    return Kind("extractor", f"extractor-{modality}", _EXTRACTED[modality], ("numpy",), run, modality)
 
 
 KINDS = {
     **{("extractor", modality): _extractor(modality) for modality in MODALITIES},
-    ("fusion", ""): Kind("fusion", "fusion", "gated mean of encoded streams", ("pydantic", "torch"), "--fusion {name}"),
+    ("fusion", ""): Kind("fusion", "fusion", "gated mean of encoded streams", ("torch",), "--fusion {name}"),
     ("trainer", ""): Kind(
         "trainer",
         "trainer",
         "one member per fold, trained one after the other",
-        ("numpy", "pydantic", "safetensors", "torch"),
+        ("numpy", "safetensors", "torch"),
         "--trainer {name}",
         files=(("model", "what training returns: predicts, saves itself, is loaded again"),),
     ),
@@ -69,13 +69,11 @@ KINDS = {
         "dataset",
         "dataset",
         "tones that rise or fall, made on this machine",
-        ("numpy", "pydantic"),
+        ("numpy",),
         "--data {name}@{name} --modalities speech,text",
         note=_DATA,
     ),
-    ("deriver", ""): Kind(
-        "deriver", "deriver", "when there is sound in a clip", ("numpy", "pydantic"), "", note=_DERIVED
-    ),
+    ("deriver", ""): Kind("deriver", "deriver", "when there is sound in a clip", ("numpy",), "", note=_DERIVED),
 }
 
 

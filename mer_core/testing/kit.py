@@ -108,6 +108,7 @@ class Session:
         self._subject, self._made = subject, None
         self._expected = dict(expected or {})
         self._results: dict[str, Result] = {}
+        self._excused: set[str] = set()
         unknown = sorted(set(self._expected) - set(self.checks))
         if unknown:
             raise UsageError(f"there is no check called {unknown[0]!r}.", f"Checks are {', '.join(self.checks)}.")
@@ -123,7 +124,11 @@ class Session:
 
     def _run(self, check: Check) -> Result:
         for needed in (name for name in check.needs if name in self.checks):
-            if self.result(needed).outcome in ("failed", "blocked", "expected"):
+            outcome = self.result(needed).outcome
+            if outcome == "expected" or needed in self._excused:
+                self._excused.add(check.name)
+                return Result(check.name, "skipped", f"{needed} is known not to pass")
+            if outcome in ("failed", "blocked"):
                 return Result(check.name, "blocked", f"{needed} did not pass")
         return timed(check, self._get())
 

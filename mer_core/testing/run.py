@@ -12,7 +12,7 @@ from mer_core.errors import PluginError, UsageError
 from mer_core.registry import Catalogue, Entry, discover
 from mer_core.spec import plain, spec_class
 from mer_core.testing.kit import Check, CheckFailed, Report, Result, Session
-from mer_core.testing.subject import Subject
+from mer_core.testing.subject import TOLERANCE, Subject
 from mer_core.types import Derived
 
 _HOMES = {
@@ -44,6 +44,7 @@ def check_plugin(
     expected_failures: Mapping[str, str] | None = None,
     derived: Mapping[str, Derived] | None = None,
     device: str = "cpu",
+    tolerance: float = TOLERANCE,
     plugins: Iterable[object] = (),
     only: Collection[str] = (),
     on_result: Callable[[Result], None] | None = None,
@@ -57,6 +58,9 @@ def check_plugin(
         expected_failures: ``{check: reason}`` for what is known and honest; one that passes after all is
             reported as ``unexpected``.
         derived: stand-ins for derived inputs; without them an installed deriver makes them.
+        device: torch device string.
+        tolerance: largest difference between two ways of computing the same features that counts as equal,
+            as a share of their spread; raise it for half precision.
         plugins: plugin objects that are not installed, as in :func:`mer_core.registry.discover`.
         only: names of the checks to run; empty for all.
         on_result: called after each check.
@@ -68,7 +72,7 @@ def check_plugin(
     catalogue = discover(plugins)
     entry = find_entry(catalogue, name, kind)
     chosen = checks(entry.spec.kind)
-    session = _session(catalogue, entry, chosen, options, expected_failures, derived, device)
+    session = _session(catalogue, entry, chosen, options, expected_failures, derived, device, tolerance)
     unknown = sorted(set(only) - set(session.checks))
     if unknown:
         raise UsageError(f"there is no check called {unknown[0]!r}.", f"Checks are {', '.join(session.checks)}.")
@@ -122,6 +126,7 @@ def conformance(
     expected_failures: Mapping[str, str] | None = None,
     derived: Mapping[str, Derived] | None = None,
     device: str = "cpu",
+    tolerance: float = TOLERANCE,
     plugins: Iterable[object] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Parametrise a pytest test over all checks of a plugin; the test takes ``check`` and calls it.
@@ -136,7 +141,8 @@ def conformance(
 
     def make(more: Mapping[str, Any], stand_ins: Mapping[str, Derived]) -> Session:
         merged = {**(options or {}), **more}
-        return _session(catalogue, entry, chosen, merged, expected_failures, {**(derived or {}), **stand_ins}, device)
+        stand_ins = {**(derived or {}), **stand_ins}
+        return _session(catalogue, entry, chosen, merged, expected_failures, stand_ins, device, tolerance)
 
     sessions: dict[str, Session] = {}
     bound = [BoundCheck(check=check, make_session=make, sessions=sessions) for check in chosen]
@@ -174,9 +180,17 @@ def _session(
     expected: Mapping[str, str] | None,
     derived: Mapping[str, Derived] | None,
     device: str,
+    tolerance: float,
 ) -> Session:
     def subject() -> Subject:
         validated = catalogue.options(type(entry.spec), entry.full_name, dict(options or {}))
-        return Subject(entry=entry, catalogue=catalogue, options=validated, device=device, derived=dict(derived or {}))
+        return Subject(
+            entry=entry,
+            catalogue=catalogue,
+            options=validated,
+            device=device,
+            derived=dict(derived or {}),
+            tolerance=tolerance,
+        )
 
     return Session(chosen, subject, expected)

@@ -11,6 +11,9 @@ from mer_core.catalogue import Catalogue, Entry
 from mer_core.spec import PluginSpec
 from mer_core.types import Derived
 
+TOLERANCE = 1e-3
+"""Default of :attr:`Subject.tolerance`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
@@ -31,7 +34,7 @@ class Subject:
     options: Any
     device: str = "cpu"
     derived: Mapping[str, Derived] = field(default_factory=dict)
-    tolerance: float = 1e-3
+    tolerance: float = TOLERANCE
     memory: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property

@@ -15,6 +15,7 @@ from mer_core.config import RunConfig
 from mer_core.engine import ClipFailure
 from mer_core.report import build
 from mer_core.report.model import (
+    UNSTATED,
     Data,
     Metrics,
     Provenance,
@@ -104,7 +105,7 @@ def _section_name(training: Training) -> str:
 
 def _metrics(training: Training, scores: Scores, extraction: Extraction) -> Metrics:
     summary = training.model.summary
-    selection, optimistic = str(summary["selection"]), bool(summary["optimistic"])
+    selection, optimistic = str(summary.get("selection", UNSTATED)), bool(summary.get("optimistic", False))
     found = scores.cross_validated
     held_out = None if found is None else build.section(found, selection, optimistic)
     fixed = _section_name(training) == "val"

@@ -26,16 +26,16 @@ def load_data(choice: DataChoice, space: Workspace) -> ClipTable:
 
 
 def find_source(choice: DataChoice, space: Workspace) -> Path:
-    """The path that is meant: one that exists, else the manifest of the data set of that name.
+    """The manifest of the data set of that name, else the path; ``./NAME`` is always a path.
 
     Raises:
         DataError: neither; with the close match.
     """
+    if _is_dataset(choice.source, space):
+        return _prepare(choice, space)
     path = Path(choice.source).expanduser()
     if path.exists():
         return path
-    if _is_dataset(choice.source, space):
-        return _prepare(choice, space)
     raise _not_found(choice.source, space)
 
 

@@ -33,9 +33,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from mer_core.plugin import EnvironmentProblem, Options
+from mer_core.plugin import EnvironmentProblem, Field, Options
 from mer_plugins.datasets.sample_plan import CEILINGS, LABELS, ClipPlan, ceiling, plan_clips
 
 if TYPE_CHECKING:

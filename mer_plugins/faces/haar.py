@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from mer_core.media.align import apply
 from mer_core.media.faces import EYES_IN_BOX, Detection, FaceTrack, choose_main
-from mer_core.plugin import Derived, Failure, FramesInput, FrameStream, Input, MerError, Missing, Options, Sample
+from mer_core.plugin import Derived, Failure, Field, FramesInput, FrameStream, Input, MerError, Missing, Options, Sample
 
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
-from mer_core.plugin import Options
+from mer_core.plugin import Field, Options
 
 
 class FusionOptions(Options):

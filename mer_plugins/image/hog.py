@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from pydantic import Field
 
 from mer_core.plugin import (
     Failure,
     Features,
+    Field,
     FloatArray,
     Frames,
     FramesInput,

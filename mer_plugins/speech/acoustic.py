@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.fft
-from pydantic import Field
 
-from mer_core.plugin import Audio, Failure, Features, FloatArray, Missing, Options, Sample
+from mer_core.plugin import Audio, Failure, Features, Field, FloatArray, Missing, Options, Sample
 from mer_plugins.speech import dsp
 from mer_plugins.speech.pitch import yin
 

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
 import numpy as np
-from pydantic import Field
 
-from mer_core.plugin import Failure, Features, FloatArray, Missing, Options, Sample
+from mer_core.plugin import Failure, Features, Field, FloatArray, Missing, Options, Sample
 
 CHINESE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 """Characters of scripts written without spaces: Han and kana."""

@@ -10,11 +10,11 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from pydantic import Field
 
 from mer_core.plugin import (
     Failure,
     Features,
+    Field,
     FloatArray,
     Frames,
     FramesInput,
