@@ -234,7 +234,7 @@ def test_the_commands_to_go_on_with_suit_the_kind() -> None:
     assert last["my-speech"] == "mer run --extractor speech=my-speech --modalities speech,text"
     assert last["my-fusion"] == "mer run --fusion my-fusion"
     assert last["my-trainer"] == "mer run --trainer my-trainer"
-    assert last["my-dataset"].startswith("mer run --data my-dataset@my-dataset")
+    assert last["my-dataset"].startswith("mer run --data my-dataset --modalities")
     assert last["my-deriver"] == "mer plugins check my-deriver"
     assert 'DerivedInput("my-deriver")' in render_package("my-deriver", "deriver")["README.md"]
     assert commands("my-x", "fusion", Path("a b"))[:2] == ["pip install -e 'a b[test]'", "pytest 'a b'"]

@@ -45,7 +45,6 @@ _DERIVED = (
     'An extractor of any package reads it by declaring `inputs={{"activity": DerivedInput("{name}")}}` in its spec,'
     ' and gets it by `sample.derived("activity")`.'
 )
-_DATA = "(`{name}@{name}` and not `{name}`, because a folder of that name in the working directory would go first.)"
 
 
 def _extractor(modality: str) -> Kind:
@@ -70,8 +69,7 @@ KINDS = {
         "dataset",
         "tones that rise or fall, made on this machine",
         ("numpy",),
-        "--data {name}@{name} --modalities speech,text",
-        note=_DATA,
+        "--data {name} --modalities speech,text",
     ),
     ("deriver", ""): Kind("deriver", "deriver", "when there is sound in a clip", ("numpy",), "", note=_DERIVED),
 }
