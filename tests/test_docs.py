@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -103,3 +105,16 @@ def test_tutorial_package_lists_its_plugin_with_described_options(tutorial: Path
     assert {row[0]: bool(row[3]) for row in describe(catalogue.options_class(ExtractorSpec, "my-speech"))} == {
         "model": True
     }
+
+
+def test_tutorial_package_passes_its_own_tests(tmp_path: Path) -> None:
+    package = tutorial_package(tmp_path)
+    facts = package / "my_speech-0.1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: my-speech\nVersion: 0.1.0\n", encoding="utf-8")
+    (facts / "entry_points.txt").write_text("[mer.plugins]\nmy-speech = my_speech.specs\n", encoding="utf-8")
+    words = [sys.executable, "-m", "pytest", str(package), "-q", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    done = subprocess.run(words, cwd=package, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
