@@ -62,6 +62,12 @@ class MissingPackageError(MerError):
     exit_code = 3
 
 
+class MissingWeightsError(MerError):
+    """Weights that a plugin loads and that are not on this machine."""
+
+    exit_code = 3
+
+
 class EnvironmentProblem(MerError):
     """Something about this machine: permissions, disk, device."""
 

@@ -19,6 +19,7 @@ from mer_core.errors import (
     MediaError,
     MerError,
     MissingPackageError,
+    MissingWeightsError,
     OptionError,
     PluginError,
     TooLittleDataError,
@@ -53,6 +54,7 @@ from mer_core.spec import (
     ProtocolSpec,
     TextInput,
     TrainerSpec,
+    Weights,
 )
 from mer_core.types import (
     Audio,
@@ -132,6 +134,7 @@ __all__ = [
     "MerError",
     "Missing",
     "MissingPackageError",
+    "MissingWeightsError",
     "Model",
     "NoOptions",
     "OptionError",
@@ -156,6 +159,7 @@ __all__ = [
     "TrainerSpec",
     "TrainingData",
     "UsageError",
+    "Weights",
     "clear_hidden",
     "clear_input",
     "clear_weights",

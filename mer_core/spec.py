@@ -73,6 +73,31 @@ class DerivedInput:
 Input = AudioInput | FramesInput | TextInput | DerivedInput
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """Published weights that a plugin can load: what ``mer weights`` lists, fetches and verifies.
+
+    Args:
+        name: what options call them, e.g. ``chinese-hubert-large``.
+        repo: hub id, ``owner/name``.
+        revision: commit, tag or branch.
+        files: the files that are needed, safetensors where there is a choice.
+        bytes: size of those files, 0 if unknown.
+        licence: of the weights.
+        dim: feature columns that they give with default options, 0 if unknown.
+        parameters: number of parameters that are loaded, 0 if unknown.
+    """
+
+    name: str
+    repo: str
+    revision: str = "main"
+    files: tuple[str, ...] = ()
+    bytes: int = 0
+    licence: str = ""
+    dim: int = 0
+    parameters: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class PluginSpec:
     """The part that every kind of plugin declares.
@@ -87,6 +112,7 @@ class PluginSpec:
         install: the exact command that installs what is missing.
         licence: licence of the code, where it is not the distribution's.
         weights_licence: licence of the weights it loads, empty if it has none.
+        weights: the published weights among which its option ``model`` chooses, the default first.
         api: the contract version the plugin was written for.
     """
 
@@ -101,6 +127,7 @@ class PluginSpec:
     install: str = ""
     licence: str = ""
     weights_licence: str = ""
+    weights: tuple[Weights, ...] = ()
     api: int = API_VERSION
 
 
