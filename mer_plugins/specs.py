@@ -5,76 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mer_core.plugin import (
-    AudioInput,
     DatasetSpec,
-    DeriverSpec,
-    ExtractorSpec,
-    FramesInput,
     FusionSpec,
     PluginSpec,
     PresetSpec,
     ProtocolSpec,
-    TextInput,
     TrainerSpec,
     hookimpl,
 )
+from mer_plugins.faces.specs import DERIVERS
+from mer_plugins.image.specs import IMAGE
+from mer_plugins.speech.specs import SPEECH
+from mer_plugins.text.specs import TEXT
+from mer_plugins.video.specs import VIDEO
 
-SPEECH = [
-    ExtractorSpec(
-        name="acoustic",
-        target="mer_plugins.speech.acoustic:Acoustic",
-        options="mer_plugins.speech.acoustic:AcousticOptions",
-        summary="log-mel, MFCC with slopes, spectral shape, F0 and energy",
-        modality="speech",
-        inputs={"audio": AudioInput(rate=16000)},
-        per_thread=True,
-    ),
-]
-IMAGE = [
-    ExtractorSpec(
-        name="hog",
-        target="mer_plugins.image.hog:Hog",
-        options="mer_plugins.image.hog:HogOptions",
-        summary="histograms of oriented gradients of aligned faces",
-        modality="image",
-        inputs={"frames": FramesInput(fps=5, faces=True, size=128)},
-        per_thread=True,
-    ),
-]
-VIDEO = [
-    ExtractorSpec(
-        name="motion",
-        target="mer_plugins.video.motion:Motion",
-        options="mer_plugins.video.motion:MotionOptions",
-        summary="dense optical flow and appearance change of whole frames",
-        modality="video",
-        inputs={"frames": FramesInput(fps=5, max_side=320)},
-        per_thread=True,
-    ),
-]
-TEXT = [
-    ExtractorSpec(
-        name="ngram",
-        target="mer_plugins.text.ngram:Ngram",
-        options="mer_plugins.text.ngram:NgramOptions",
-        summary="hashed character and word n-grams, Chinese and English",
-        modality="text",
-        inputs={"text": TextInput()},
-        level="clip",
-        per_thread=True,
-    ),
-]
-DERIVERS = [
-    DeriverSpec(
-        name="haar",
-        target="mer_plugins.faces.haar:Haar",
-        options="mer_plugins.faces.haar:HaarOptions",
-        summary="main face of a clip with OpenCV's bundled cascades",
-        produces="faces",
-        inputs={"frames": FramesInput(fps=5, stream=True)},
-        per_thread=True,
-    ),
-]
 FUSIONS = [
     FusionSpec(
         name="attention",
