@@ -35,6 +35,13 @@ class Options(BaseModel):
         """
         return {}
 
+    def compute_dtype(self, device: str) -> str:
+        """Floating-point type in which the plugin computes on ``device``: part of the fingerprint, too.
+
+        Override it where a GPU computes in another one, and compute in what it says.
+        """
+        return "float32"
+
 
 class NoOptions(Options):
     """For plugins without options."""
@@ -97,8 +104,11 @@ def describe(cls: type[Options]) -> list[tuple[str, str, str, str]]:
     for name, info in cls.model_fields.items():
         kind = getattr(info.annotation, "__name__", None)
         shown = kind if kind and "[" not in str(info.annotation) else str(info.annotation).replace("typing.", "")
-        default = (
-            "required" if info.is_required() else json.dumps(info.get_default(call_default_factory=True), default=str)
-        )
+        default = "required" if info.is_required() else _shown(info.get_default(call_default_factory=True))
         rows.append((name, shown, default, info.description or ""))
     return rows
+
+
+def _shown(default: Any) -> str:
+    """As JSON, with letters of every alphabet as they are."""
+    return json.dumps(default, default=str, ensure_ascii=False)

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "numpy", "librosa", "cv2", "pandas", "scipy", "av", "transformers", "pyarrow", "open_clip")
 DRAWING = {"pydantic", "rich", "typer"}
-PUBLIC = {"plugin", "pooling", "modality_dropout", "media", "testing"}
+PUBLIC = {"plugin", "pooling", "modality_dropout", "media", "testing", "weights"}
 LIGHT = {"types", "errors", "spec", "hookspecs", "registry"}
 
 

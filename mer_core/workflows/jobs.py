@@ -9,11 +9,11 @@ from mer_core.config import PluginChoice, RunConfig, StreamChoice
 from mer_core.engine import DeriverJob, ExtractorJob
 from mer_core.errors import OptionError, UsageError
 from mer_core.media import DECODER_VERSION
+from mer_core.options import Options
 from mer_core.protocols import Deriver
 from mer_core.registry import Catalogue
 from mer_core.spec import DeriverSpec, ExtractorSpec, Input, declared_inputs, derived_names, digest, plain
-
-FEATURE_DTYPE = "float32"
+from mer_core.workflows.workspace import pick_device
 
 
 def build_jobs(config: RunConfig, catalogue: Catalogue) -> tuple[list[ExtractorJob], dict[str, DeriverJob]]:
@@ -30,7 +30,9 @@ def build_jobs(config: RunConfig, catalogue: Catalogue) -> tuple[list[ExtractorJ
     needed = {name: derived_names(declared_inputs(specs[name], options[name])) for name in specs}
     derivers = _deriver_jobs(needed, config.derivers, catalogue)
     jobs = [
-        _extractor_job(name, choice, catalogue, options[name], {a: derivers[a].fingerprint for a in needed[name]})
+        _extractor_job(
+            name, choice, config.device, catalogue, options[name], {a: derivers[a].fingerprint for a in needed[name]}
+        )
         for name, choice in config.streams.items()
     ]
     return jobs, derivers
@@ -57,7 +59,7 @@ def _deriver_jobs(
 
 
 def _extractor_job(
-    name: str, choice: StreamChoice, catalogue: Catalogue, options: Any, derived: Mapping[str, str]
+    name: str, choice: StreamChoice, device: str, catalogue: Catalogue, options: Any, derived: Mapping[str, str]
 ) -> ExtractorJob:
     entry = catalogue.entry(ExtractorSpec, choice.extractor)
     spec = catalogue.find(ExtractorSpec, choice.extractor)
@@ -69,7 +71,7 @@ def _extractor_job(
         "inputs": plain(declared_inputs(spec, options)),
         "derived": dict(derived),
         "decoder": DECODER_VERSION,
-        "dtype": FEATURE_DTYPE,
+        "dtype": _dtype(options, device),
     }
     return ExtractorJob(
         name=name,
@@ -79,6 +81,12 @@ def _extractor_job(
         fingerprint=digest(about),
         about=about,
     )
+
+
+def _dtype(options: Options, device: str) -> str:
+    """What the plugin computes in; torch is asked about the device only if the plugin's answer depends on it."""
+    plain_answer = type(options).compute_dtype is Options.compute_dtype
+    return options.compute_dtype(device if plain_answer else pick_device(device))
 
 
 def _facts(options: Any, owner: str) -> dict[str, Any]:

@@ -1,0 +1,139 @@
+"""What the extractors over published transformers share: which weights, which precision, which layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from mer_core.plugin import Field, Options, PluginError, Weights
+from mer_core.weights import Located, locate
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class WeightsOptions(Options):
+    """Options of a plugin that loads weights. Subclasses list in ``known`` what their spec lists."""
+
+    known: ClassVar[tuple[Weights, ...]] = ()
+
+    model: str
+    """Name of known weights, hub id (owner/name), or a local folder or file."""
+    revision: str = ""
+    """Commit, branch or tag of the hub, in place of the pinned one."""
+    precision: Precision = "auto"
+    """Floating-point type of the model's arithmetic; auto: float32 on a CPU, half precision on a GPU."""
+
+    def located(self) -> Located:
+        """Where the weights are.
+
+        Raises:
+            MissingWeightsError: with the command that fetches them.
+        """
+        return locate(self.model, self.known, self.revision)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The weights' commit or content counts, not what they are called or where they lie."""
+        return {"model": self.located().identity, "revision": None, "precision": None}
+
+    def compute_dtype(self, device: str) -> str:
+        """Name of the floating-point type that ``auto`` means on ``device``."""
+        if self.precision != "auto":
+            return self.precision
+        if not device.startswith("cuda"):
+            return "float32"
+        import torch
+
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+class LayerOptions(WeightsOptions):
+    """Options of a plugin that adds up the last hidden layers of a transformer."""
+
+    layers: int = Field(default=4, ge=1)
+    """How many of the last hidden layers are combined."""
+    combine: Literal["sum", "mean"] = "sum"
+    """Add the layers up (the MER2024 recipe) or average them."""
+
+
+def load(folder: Path, device: str, *, auto: str = "AutoModel", trust_remote_code: bool = False) -> Any:
+    """A model of transformers from a local folder, in evaluation, float32, on ``device``.
+
+    Safetensors are preferred; pickled files are read with ``weights_only``. No network is used.
+
+    Raises:
+        PluginError: the folder holds no model that transformers can read, or not all of its weights.
+    """
+    import torch
+    import transformers
+
+    try:
+        model, told = getattr(transformers, auto).from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError) as error:
+        raise unreadable(folder, error) from error
+    _refuse_gaps(folder, model, told)
+    return model.eval().requires_grad_(False).to(device)
+
+
+def unreadable(folder: Path, error: Exception) -> PluginError:
+    """The error for weights that cannot be loaded."""
+    reason = str(error).strip().split("\n")[0] or type(error).__name__
+    return PluginError(
+        f"the weights in {folder} cannot be loaded: {reason}",
+        "Name other weights, or fetch them again: mer weights fetch NAME.",
+    )
+
+
+def _refuse_gaps(folder: Path, model: nn.Module, told: Mapping[str, Any]) -> None:
+    """A checkpoint of another architecture loads with most of its weights made up; that is refused."""
+    missing = [name for name in told.get("missing_keys", ()) if "pooler" not in name]
+    total = len(list(model.parameters()))
+    if total and len(missing) > total // 10:
+        raise PluginError(
+            f"{folder}: {len(missing)} of {total} weights of {type(model).__name__} are not in the checkpoint "
+            f"({sorted(missing)[0]} ...).",
+            "It is of another architecture, or damaged: name other weights.",
+        )
+
+
+@contextmanager
+def computing(device: str, dtype: str) -> Iterator[None]:
+    """No gradients, and matrix products in ``dtype`` where it is not float32."""
+    import torch
+
+    with torch.inference_mode():
+        if dtype == "float32":
+            yield
+            return
+        with torch.autocast(device.partition(":")[0], getattr(torch, dtype)):
+            yield
+
+
+def last_layers(output: Any, count: int, combine: str) -> Tensor:
+    """[B, T, D] the last ``count`` hidden layers together, of a transformers output with hidden states.
+
+    The last one is ``last_hidden_state``, which follows the final layer norm. What transformers puts at the
+    end of ``hidden_states`` is that too in version 4.57, and what goes into that norm in 5.23, where the
+    norm comes first in each layer (the large HuBERT, wav2vec 2.0 and WavLM).
+
+    Raises:
+        PluginError: the model has fewer layers.
+    """
+    states: Sequence[Tensor] = [*output.hidden_states[:-1], output.last_hidden_state]
+    if count >= len(states):
+        raise PluginError(
+            f"the model has {len(states) - 1} hidden layers; {count} were asked for.", "Lower the option layers."
+        )
+    total: Tensor = sum(states[-count:])  # type: ignore[assignment]
+    return total / count if combine == "mean" else total
+
