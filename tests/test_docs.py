@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -118,3 +119,27 @@ def test_tutorial_package_passes_its_own_tests(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=package, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
+
+
+def test_the_tutorials_batch_gives_each_clip_what_it_gets_alone() -> None:
+    import numpy as np
+    import torch
+
+    from mer_core.types import Features, Missing
+
+    space: dict[str, Any] = {}
+    for block in runnable(PAGE):
+        exec(compile(block, str(PAGE), "exec"), space)
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(400, 4, 32, batch_first=True)
+    encoder = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    waves = [torch.randn(size) for size in (4000, 399, 16000, 400)]
+    with torch.no_grad():
+        together = space["encode_batch"](waves, encoder)
+        alone = [space["encode_batch"]([wave], encoder)[0] for wave in waves]
+    assert [type(answer) for answer in together] == [Features, Missing, Features, Features]
+    for a, b in zip(together, alone, strict=True):
+        if isinstance(a, Features):
+            np.testing.assert_allclose(a.values, b.values, atol=1e-5)
+            np.testing.assert_array_equal(a.times, b.times)
+    assert together[2].times[-1] == pytest.approx((48 * 320 + 200) / 16000)
