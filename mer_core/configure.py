@@ -44,6 +44,7 @@ def make_config(
     group: str | None = None,
     seed: int | None = None,
     device: str | None = None,
+    fusion_options: Mapping[str, Any] | None = None,
     trainer_options: Mapping[str, Any] | None = None,
     options: Sequence[str] | Mapping[str, Mapping[str, Any]] = (),
 ) -> RunConfig:
@@ -86,7 +87,7 @@ def make_config(
             fusion,
             preset_spec.fusion,
             protocol_spec.fusion_options if protocol_spec else {},
-            {},
+            fusion_options or {},
             asked,
         ),
         "trainer": _choice(

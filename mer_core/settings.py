@@ -30,7 +30,7 @@ class Settings(TypedDict, total=False):
         group: column whose values stay together in a fold.
         seed: of folds and training.
         device: ``auto``, ``cpu``, ``cuda:0`` ...
-        trainer_options: ``{"epochs": 40}``.
+        fusion_options, trainer_options: of the fusion, ``{"hidden": 64}``, and of the trainer, ``{"epochs": 40}``.
         options: ``["acoustic.n_mels=80"]`` or ``{"acoustic": {"n_mels": 80}}``; the owner is a stream,
             an extractor, the fusion, the trainer, a deriver or the data set.
     """
@@ -51,6 +51,7 @@ class Settings(TypedDict, total=False):
     group: str | None
     seed: int | None
     device: str | None
+    fusion_options: Mapping[str, Any] | None
     trainer_options: Mapping[str, Any] | None
     options: Sequence[str] | Mapping[str, Mapping[str, Any]]
 

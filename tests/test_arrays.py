@@ -13,7 +13,7 @@ import pytest
 
 from mer_core import Fit, compose, fit, load_fit, open_workspace
 from mer_core.cli.app import run_app
-from mer_core.errors import DataError, MerError, TooLittleDataError, UsageError
+from mer_core.errors import DataError, MerError, OptionError, TooLittleDataError, UsageError
 from mer_core.evaluation import weighted_f1
 from mer_core.types import FeatureSet, Fold, StreamData, StreamInfo
 
@@ -220,12 +220,28 @@ def test_folds_of_the_features_are_used_as_they_are(train_set: FeatureSet) -> No
 def test_what_cannot_be_fitted_is_refused(train_set: FeatureSet) -> None:
     with pytest.raises(TooLittleDataError, match="at least two classes"):
         fit(compose({"text": np.ones((4, 2))}, ["sad"] * 4))
-    with pytest.raises(TooLittleDataError, match="at least two classes"):
+    with pytest.raises(TooLittleDataError, match=r"compose\(\) was given no labels.*at least two classes"):
         fit(compose({"text": np.ones((4, 2))}))
+    with pytest.raises(TooLittleDataError, match=r"no clip has a label\."):
+        fit(compose({"text": np.ones((2, 2))}, ["sad", "happy"], splits=["unlabelled"] * 2))
+    with pytest.raises(TooLittleDataError, match="every labelled clip is of the split 'test'"):
+        fit(compose({"text": np.ones((2, 2))}, ["sad", "happy"], splits=["test"] * 2))
     with pytest.raises(UsageError, match="Owners are attention and cv"):
         fit(train_set, options={"concat": {"hidden": 8}})
+    with pytest.raises(OptionError, match=r"attention: no option 'hiden' \(did you mean 'hidden'\?\)"):
+        fit(train_set, fusion_options={"hiden": 8})
     with pytest.raises(UsageError, match="the very clips that are scored"):
         fit(train_set, trainer_options={"select": "val"})
+
+
+def test_options_of_the_fusion_and_of_the_trainer(train_set: FeatureSet) -> None:
+    found = fit(train_set, fusion="concat", fusion_options={"hidden": 8}, trainer_options={"epochs": 1}, folds=2)
+    assert (found.config.fusion.options["hidden"], found.config.trainer.options["epochs"]) == (8, 1)
+    again = fit(
+        train_set, fusion="concat", fusion_options={"hidden": 8, "dropout": 0.0},
+        options={"concat": {"hidden": 9}}, trainer_options={"epochs": 1}, folds=2,
+    )  # fmt: skip
+    assert (again.config.fusion.options["hidden"], again.config.fusion.options["dropout"]) == (9, 0.0)
 
 
 def test_one_model_without_folds_where_cross_validation_means_nothing() -> None:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from mer_core.cli.flags import configure
 from mer_core.config import read_config, validate_config, write_config
 from mer_core.configure import make_config
 from mer_core.errors import DataError, OptionError, PluginError, UsageError
-from mer_core.options import parse_pairs
+from mer_core.options import Options, describe, parse_pairs
+from mer_core.plugin import hookimpl
 from mer_core.registry import Catalogue, discover
+from mer_core.spec import PluginSpec, TrainerSpec
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +113,47 @@ def test_wrong_plugins_and_options_are_named(catalogue: Catalogue) -> None:
         make_config(catalogue, preset="light")
     with pytest.raises(OptionError, match="cv: no option 'epoch'"):
         make_config(catalogue, trainer_options={"epoch": 3})
+    with pytest.raises(OptionError, match="attention: no option 'epochs'"):
+        make_config(catalogue, fusion_options={"epochs": 3})
+
+
+def test_options_of_the_fusion_win_over_a_protocol_and_options_by_plugin_over_them(catalogue: Catalogue) -> None:
+    found = make_config(
+        catalogue, protocol="mer2024",
+        fusion_options={"absent": "mask", "hidden": 32}, options={"attention": {"hidden": 16}},
+    ).fusion.options  # fmt: skip
+    assert (found["absent"], found["hidden"]) == ("mask", 16)
+
+
+class Bare:
+    """Specs of a trainer without options."""
+
+    @staticmethod
+    @hookimpl
+    def mer_specs() -> list[PluginSpec]:
+        return [TrainerSpec(name="bare", target="nowhere:Trainer")]
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--epochs", 3), ("--modality-dropout", 0.1), ("--select", "last")])
+def test_a_flag_for_an_option_that_the_trainer_lacks_is_named(flag: str, value: object) -> None:
+    key = flag[2:].replace("-", "_")
+    said = rf"^{flag}: the trainer bare\S* has no option '{key}'\. See 'mer plugins show bare\S*'\.$"
+    asked = {key: value}
+    flags = dict.fromkeys(("column", "label", "modalities", "extractor", "deriver", "option"))
+    catalogue = discover([Bare()])
+    with pytest.raises(UsageError, match=said):
+        configure(catalogue, **flags, trainer="bare", trainer_options=asked)
+    with pytest.raises(OptionError, match="cv: option epochs"):
+        configure(catalogue, **flags, trainer_options={"epochs": 0})
+    with pytest.raises(OptionError, match="attention: no option 'hiden'"):
+        configure(catalogue, **{**flags, "option": ["attention.hiden=1"]}, trainer="bare", trainer_options=asked)
+
+
+def test_defaults_are_shown_in_their_own_letters() -> None:
+    class Marks(Options):
+        marks: str = ".。！"
+
+    assert describe(Marks) == [("marks", "str", '".。！"', "")]
 
 
 def test_wrong_files_are_named(catalogue: Catalogue, tmp_path: Path) -> None:

@@ -489,12 +489,18 @@ def test_model_facts_come_from_any_summary():
         "imputed": {"speech:x": {"cells": 4, "columns": 2}},
         "notes": ["something small"],
         "options": {"lr": 0.1},
+        "stacked": False,
+        "stacked_reason": "a weight has two names",
     }
     found = b.model_facts(summary, "attention", "cv", fusion_options={"hidden": 64})
     assert (found.selection, found.members, found.imputed) == ("inner", 2, {"speech:x": 4})
     assert [one.fold for one in found.curves] == [1, 2]
     assert "Something small." in report(model=found).findings()
     assert "hidden = 64" in text_of(report(model=found))
+    assert "trained one by one, because a weight has two names" in text_of(report(model=found))
+    assert "as one stacked model" in text_of(report(model=b.model_facts({**summary, "stacked": True}, "a", "cv")))
+    assert "one by one" not in text_of(report(model=b.model_facts({**summary, "members": 1}, "a", "cv")))
+    assert b.model_facts({}, "concat", "other").stacked is None
     assert b.model_facts({}, "concat", "other").members == 1
 
 

@@ -23,6 +23,7 @@ from mer_plugins.trainers.loop import weighted_f1
 from mer_plugins.trainers.model import FusionModel
 from mer_plugins.trainers.noise import Noise
 from mer_plugins.trainers.plan import Batches, epoch_count, make_plan
+from mer_plugins.trainers.stack import why_looped
 from mer_plugins.trainers.tables import build_tables
 
 CLASSES = ("neutral", "angry", "happy", "sad", "worried", "surprise")
@@ -124,6 +125,7 @@ def test_stacked_equals_single_training(fusion: type, options: type, policy: str
     stacked, single = train(data, made, stacked=True, **kind), train(data, made, stacked=False, **kind)
     assert stacked.summary["steps"] >= 20
     assert (stacked.summary["stacked"], single.summary["stacked"]) == (True, False)
+    assert (stacked.summary["stacked_reason"], single.summary["stacked_reason"]) == ("", "stacked=false was asked for")
     assert_close(stacked, single, 1e-9)
 
 
@@ -170,9 +172,53 @@ def test_a_fold_learns_the_same_whatever_other_folds_there_are() -> None:
 
 def test_a_recurrent_fusion_trains_in_a_loop() -> None:
     data = make_data()
-    assert not train(data, OtherFusion(Recurrent)).summary["stacked"]
-    with pytest.raises(PluginError, match="cannot be stacked"):
+    summary = train(data, OtherFusion(Recurrent)).summary
+    assert not summary["stacked"]
+    assert "torch.vmap cannot run the fusion: Batching rule" in summary["stacked_reason"]
+    with pytest.raises(PluginError, match=r"cannot be stacked: torch.vmap cannot run the fusion: .*lstm"):
         train(data, OtherFusion(Recurrent), stacked=True)
+
+
+class Scaled(nn.Linear):
+    """Looks at a value, which a stacked pass cannot."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * max(1.0, x.abs().max().item())
+
+
+class Tied(nn.Linear):
+    def __init__(self, size: int) -> None:
+        super().__init__(size, size)
+        self.again = self.weight
+
+
+def inner_class(size: int) -> nn.Module:
+    class Inner(nn.Linear):
+        pass
+
+    return Inner(size, size)
+
+
+@pytest.mark.parametrize(
+    ("middle", "reason"),
+    [
+        (Scaled, "calling .item() on a Tensor"),
+        (Tied, "a weight of the fusion has two names"),
+    ],
+)
+def test_why_folds_train_one_by_one(middle: Any, reason: str) -> None:
+    summary = train(make_data(), OtherFusion(middle), epochs=1).summary
+    assert not summary["stacked"]
+    assert summary["stacked_reason"].endswith(reason)
+
+
+def test_modules_of_another_class_each_time_are_not_stacked() -> None:
+    batch = torch.zeros(2, 3, 6)
+    reason = why_looped([inner_class(6), inner_class(6)], {"speech": batch}, {"speech": batch[..., 0] == 0})
+    assert reason == "build returns another class of module for each fold"
 
 
 def test_batch_normalisation_stacks_with_its_running_statistics() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mer_core.errors import UsageError
+from mer_core.errors import OptionError, UsageError
 
 if TYPE_CHECKING:
     from mer_core.config import RunConfig
@@ -112,10 +114,15 @@ def configure(
     option: list[str] | None,
     **rest: Any,
 ) -> RunConfig:
-    """The configuration that a command's flags ask for."""
+    """The configuration that a command's flags ask for.
+
+    Raises:
+        MerError: naming the flag or option, and what to write instead.
+    """
     from mer_core.configure import make_config
 
-    return make_config(
+    make = partial(
+        make_config,
         catalogue,
         columns=pairs(column, "--column"),
         label_map=pairs(label, "--label"),
@@ -123,5 +130,24 @@ def configure(
         extractors=pairs(extractor, "--extractor"),
         derivers=pairs(deriver, "--deriver"),
         options=option or (),
-        **rest,
     )
+    try:
+        return make(**rest)
+    except OptionError:
+        asked = rest.pop("trainer_options", None)
+        if asked:
+            _refuse_foreign(asked, make(**rest).trainer.name, catalogue)
+        raise
+
+
+def _refuse_foreign(asked: Mapping[str, Any], trainer: str, catalogue: Catalogue) -> None:
+    """Refuse a flag for an option that the trainer does not have, by the flag's name."""
+    from mer_core.spec import TrainerSpec
+
+    known = catalogue.options_class(TrainerSpec, trainer).model_fields
+    for key in asked:
+        if key not in known:
+            raise UsageError(
+                f"--{key.replace('_', '-')}: the trainer {trainer} has no option {key!r}.",
+                f"See 'mer plugins show {trainer}'.",
+            )

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from mer_core.data.folds import FoldPlan
     from mer_core.evaluation import Evaluation, GroupScore, Interval, SubsetScore
 
+STATED = ("selection", "optimistic", "parameters", "epochs", "steps", "stacked", "stacked_reason")
+"""Keys of a model's summary that the report states as they are."""
+
 
 def section(evaluation: Evaluation, selection: str = "last", optimistic: bool = False) -> Section:
     """One set of scores. ``optimistic``: the epoch was chosen on the very clips scored here."""
@@ -137,9 +140,7 @@ def model_facts(summary: Mapping[str, Any], fusion: str, trainer: str, **options
         trainer: registry name.
         options: further options to list, e.g. those of the fusion.
     """
-    given = {
-        key: summary[key] for key in ("selection", "optimistic", "parameters", "epochs", "steps") if key in summary
-    }
+    given = {key: summary[key] for key in STATED if key in summary}
     lines = curves(summary.get("curves", ()))
     return ModelFacts(
         fusion=fusion,

@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from mer_core.report import charts, words
-from mer_core.report.model import FoldFacts, RunReport, Section, Stream
+from mer_core.report.model import FoldFacts, ModelFacts, RunReport, Section, Stream
 
 SHOWN_FAILURES = 50
 
@@ -140,11 +140,23 @@ def _training(report: RunReport) -> dict[str, str]:
         "Trainer": model.trainer,
         "Epoch kept": f"{model.selection}: {words.SELECTIONS.get(model.selection, 'see the trainer')}",
         "Members": f"{model.members}" + (", their outputs are averaged" if model.members > 1 else ""),
+        **_stacked(model),
         "Parameters": f"{model.parameters:,} per member",
         "Epochs": f"{model.epochs:,}",
         "Optimiser steps": f"{model.steps:,} per member",
         **{name: _option(value) for name, value in model.options.items()},
     }
+
+
+def _stacked(model: ModelFacts) -> dict[str, str]:
+    """How several members were trained, where the trainer says so."""
+    if model.stacked is None or model.members < 2:
+        return {}
+    return {"Folds": "trained together, as one stacked model" if model.stacked else _looped(model.stacked_reason)}
+
+
+def _looped(reason: str) -> str:
+    return f"trained one by one, because {reason}" if reason else "trained one by one"
 
 
 def _option(value: Any) -> str:

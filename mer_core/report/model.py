@@ -212,6 +212,10 @@ class ModelFacts(Part):
     members: int = 1
     epochs: int = 0
     steps: int = 0
+    stacked: bool | None = None
+    """Whether the folds were trained as one stacked model; None where the trainer does not say."""
+    stacked_reason: str = ""
+    """Why they were not."""
     imputed: dict[str, int] = Field(default_factory=dict)
     """Non-finite cells replaced by the training median, by stream."""
     curves: tuple[Curve, ...] = ()

@@ -96,6 +96,7 @@ def fit(
     fusion: str = "attention",
     trainer: str = "cv",
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    fusion_options: Mapping[str, Any] | None = None,
     trainer_options: Mapping[str, Any] | None = None,
     folds: int | str = 5,
     group: str = "speaker",
@@ -113,7 +114,8 @@ def fit(
         features: what :func:`mer_core.compose` returned. Folds that they have already are used instead
             of planned ones: ``dataclasses.replace(features, folds=(Fold(train, val), ...))``.
         fusion: registry name; ``trainer`` too.
-        options: by plugin, ``{"attention": {"hidden": 64}}``; ``trainer_options`` are the trainer's.
+        fusion_options: ``{"hidden": 64}``; ``trainer_options`` likewise, ``{"epochs": 100}``.
+        options: both by plugin, as a run takes them: ``{"attention": {"hidden": 64}}``; these win.
         folds: how many, or ``"loo"``: one group left out at a time. Groups stay together.
         group: what a group is, for the words of the evaluation.
         device: ``auto``, ``cpu``, ``cuda:0`` ...
@@ -128,12 +130,14 @@ def fit(
         options or {},
         fusion=fusion,
         trainer=trainer,
+        fusion_options=fusion_options,
         trainer_options=trainer_options,
         folds=folds,
         group=group,
         seed=seed,
         device=device,
     )
+    _refuse_unlabelled(features)
     rows, plan = _given_plan(features, seed) if features.folds else _plan(features, config)
     training = train_rows(features, rows, plan, config, space)
     model, data = training.model, training.data
@@ -173,6 +177,16 @@ def _config(catalogue: Catalogue, options: Mapping[str, Mapping[str, Any]], **se
             raise UsageError(f"option owner {owner!r} takes no part here.", f"Owners are {fusion} and {trainer}.")
     found = make_config(catalogue, options=options, **settings)
     return found.model_copy(update={"data": DataChoice(source="arrays"), "streams": {}, "derivers": {}, "preset": ""})
+
+
+def _refuse_unlabelled(features: FeatureSet) -> None:
+    """Refuse features of which no clip could be learnt from or scored, saying what they lack."""
+    labelled = features.labels >= 0
+    if not labelled.any():
+        said = "no clip has a label." if features.targets.classes else "compose() was given no labels."
+        raise TooLittleDataError(said, "Give one label per clip, of at least two classes: compose(streams, labels).")
+    if features.splits and not (labelled & ~_to_score(features)).any():
+        raise TooLittleDataError("every labelled clip is of the split 'test'.", "Leave some of them in 'train'.")
 
 
 def _plan(features: FeatureSet, config: RunConfig) -> tuple[NDArray[np.int64], FoldPlan]:

@@ -18,7 +18,7 @@ from mer_plugins.trainers.model import FittedMember, FusionModel, load_model
 from mer_plugins.trainers.noise import Noise, generator
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Part, Plan, make_plan
-from mer_plugins.trainers.stack import Looped, Members, Stacked, can_stack
+from mer_plugins.trainers.stack import Looped, Members, Stacked, why_looped
 from mer_plugins.trainers.tables import Tables, build_tables, folded
 from mer_plugins.trainers.threads import fitting_threads, step_operations
 
@@ -53,7 +53,9 @@ class CrossValidation:
         work = step_operations(weights, len(modules), self.options.batch_size)
         with torch.random.fork_rng(), fitting_threads(work):
             torch.manual_seed(seed)
-            members = self._members([replace_dropout(copy.deepcopy(m)) for m in modules], tables)
+            copies = [replace_dropout(copy.deepcopy(module)) for module in modules]
+            reason = self._why_looped(copies, tables)
+            members: Members = Looped(copies) if reason else Stacked(copies)
             loop = Loop(members, tables, plan, data.labels, _modalities(data), self.options)
             loop.run(Noise(seed, len(modules), self.device, dtype), seed, progress)
         for module, curve in zip(modules, loop.curves, strict=True):
@@ -61,6 +63,7 @@ class CrossValidation:
         unlearnt = [_unlearnt(data, part, fold) for fold, part in enumerate(plan.parts)]
         fitted = [FittedMember(m.eval(), s, u) for m, s, u in zip(modules, scalers, unlearnt, strict=True)]
         summary = self._summary(data, plan, loop, seed, fitted)
+        summary |= {"stacked": not reason, "stacked_reason": reason}
         return FusionModel(data.targets, data.streams, fitted, summary)
 
     def load(self, folder: Path, fusion: Fusion) -> FusionModel:
@@ -75,17 +78,19 @@ class CrossValidation:
             found[name] = Standardiser.fit(seen.values, rows, self.options.standardise, self.options.limit)
         return found
 
-    def _members(self, modules: Sequence[nn.Module], tables: Tables) -> Members:
-        """One stacked model, or a loop over members where that is wanted or the fusion needs it."""
+    def _why_looped(self, modules: Sequence[nn.Module], tables: Tables) -> str:
+        """Why members train one by one, because that is wanted or the fusion needs it; "" for one stacked model."""
         wanted = self.options.stacked
-        if wanted is False or (wanted is None and len(modules) == 1):
-            return Looped(modules)
+        if wanted is False:
+            return "stacked=false was asked for"
+        if wanted is None and len(modules) == 1:
+            return "there is one member"
         rows = torch.zeros((len(modules), 2), dtype=torch.int64, device=self.device)
-        if can_stack(modules, *tables.gather(rows)):
-            return Stacked(modules)
-        if wanted:
-            raise PluginError("this fusion cannot be stacked.", "Leave out stacked=true: folds then train in a loop.")
-        return Looped(modules)
+        reason = why_looped(modules, *tables.gather(rows))
+        if wanted and reason:
+            hint = "Leave out stacked=true: folds then train one by one."
+            raise PluginError(f"this fusion cannot be stacked: {reason}.", hint)
+        return reason
 
     def _summary(
         self, data: TrainingData, plan: Plan, loop: Loop, seed: int, fitted: Sequence[FittedMember]
@@ -99,7 +104,6 @@ class CrossValidation:
             "epochs": loop.epochs,
             "steps": loop.epochs * loop.steps,
             "batch_size": self.options.batch_size,
-            "stacked": isinstance(loop.members, Stacked),
             "parameters": sum(p.numel() for p in fitted[0].module.parameters()),
             "train_clips": [len(part.train) for part in plan.parts],
             "selection_clips": [len(part.choose) for part in plan.parts],

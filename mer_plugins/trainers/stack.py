@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -49,10 +50,12 @@ class Members(Protocol):
         ...
 
 
-def can_stack(modules: Sequence[nn.Module], x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> bool:
-    """Whether a batched pass over ``x`` and ``mask`` works, gradients included, and no weight has two names."""
+def why_looped(modules: Sequence[nn.Module], x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> str:
+    """Why a batched pass over ``x`` and ``mask`` does not work, gradients included; "" where it does."""
+    if len({type(module) for module in modules}) > 1:
+        return "build returns another class of module for each fold"
     if len(list(modules[0].named_parameters(remove_duplicate=False))) != len(list(modules[0].parameters())):
-        return False
+        return "a weight of the fusion has two names"
     shortcut = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # evaluation only, and without a derivative under vmap
     try:
@@ -60,11 +63,17 @@ def can_stack(modules: Sequence[nn.Module], x: Mapping[str, Tensor], mask: Mappi
         stacked.train(False)
         outputs = stacked.forward(x, mask, {})
         (outputs.logits.sum() + outputs.extra.sum()).backward()
-    except Exception:
-        return False
+    except Exception as error:
+        return f"torch.vmap cannot run the fusion: {_first_sentence(error)}"
     finally:
         torch.backends.mha.set_fastpath_enabled(shortcut)
-    return True
+    return ""
+
+
+def _first_sentence(error: Exception) -> str:
+    """What the error says first, without a full stop; the error's class where it says nothing."""
+    said = " ".join(str(error).removeprefix("vmap: ").split()) or type(error).__name__
+    return shorten(said.partition(". ")[0].rstrip("."), 160, placeholder=" …")
 
 
 class Stacked:
