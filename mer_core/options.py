@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, field_serializer
 
 from mer_core.errors import OptionError, UsageError
 
@@ -23,6 +24,11 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+    @field_serializer("*", mode="wrap", when_used="json", check_fields=False)
+    def _absolute(self, value: Any, handler: SerializerFunctionWrapHandler) -> Any:
+        """Paths are saved in full, so that a saved run can be repeated from another folder."""
+        return str(value.absolute()) if isinstance(value, Path) else handler(value)
 
     def fingerprint(self) -> Mapping[str, Any]:
         """What shapes the results and is not in the options' values; JSON-able. Override where there is any.
@@ -85,17 +91,22 @@ def validate(cls: type[OptionsT], values: Mapping[str, Any], owner: str) -> Opti
     try:
         return cls.model_validate(dict(values))
     except ValidationError as error:
-        lines = [_explain(cls, problem) for problem in error.errors()]
+        lines = [_explain(cls, problem, owner) for problem in error.errors()]
         raise OptionError(f"{owner}: " + "; ".join(lines) + ".", f"See 'mer plugins show {owner}'.") from None
 
 
-def _explain(cls: type[Options], problem: Any) -> str:
+def _explain(cls: type[Options], problem: Any, owner: str) -> str:
     key = ".".join(str(part) for part in problem["loc"]) or "options"
-    if problem["type"] != "extra_forbidden":
-        own = problem.get("ctx", {}).get("error")
-        return f"option {key}: {own or problem['msg'].lower()}"
-    close = difflib.get_close_matches(key, cls.model_fields, n=1)
-    return f"no option {key!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
+    if problem["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, cls.model_fields, n=1)
+        return f"no option {key!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
+    if problem["type"] == "missing":
+        return f"the option {key} is required: -o {owner}.{key}=..."
+    if problem["type"] in ("path_not_file", "path_not_directory"):
+        what = "file" if problem["type"] == "path_not_file" else "folder"
+        return f"option {key}: there is no {what} {Path(problem['input']).absolute()}: -o {owner}.{key}=..."
+    own = problem.get("ctx", {}).get("error")
+    return f"option {key}: {own or problem['msg'].lower()}"
 
 
 def describe(cls: type[Options]) -> list[tuple[str, str, str, str]]:
