@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from traceback import walk_tb
 
 import pluggy
 
-from mer_core import hookspecs
 from mer_core.events import Event, FeaturesReady, FoldFinished, RunFinished, RunStarted
-from mer_core.registry import Catalogue, Source
+from mer_core.hooks import module_of, read_hooks
+from mer_core.registry import Catalogue, Source, listener_name
 
 HOOKS: Mapping[type[Event], str] = {
     RunStarted: "mer_run_started",
@@ -21,14 +23,22 @@ HOOKS: Mapping[type[Event], str] = {
 
 @dataclass(frozen=True, slots=True)
 class ListenerProblem:
-    """A listener that raised: which plugin, in which hook, and what."""
+    """A listener that raised: which plugin, in which hook, what, and in which line of its own code."""
 
     plugin: str
     hook: str
     error: str
+    where: str = ""
 
     def __str__(self) -> str:
-        return f"{self.plugin} raised {self.error} in {self.hook}"
+        return f"{self.plugin}: {self.hook} raised {self.error}" + (f" ({self.where})" if self.where else "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    name: str
+    source: Source
+    manager: pluggy.PluginManager
 
 
 @dataclass(slots=True)
@@ -42,32 +52,40 @@ class Announcer:
 
     catalogue: Catalogue
     on_problem: Callable[[ListenerProblem], None]
-    _listeners: dict[str, pluggy.PluginManager] = field(default_factory=dict)
-    _told: set[tuple[str, str]] = field(default_factory=set)
+    _listeners: list[_Listener] = field(default_factory=list)
+    _told: set[tuple[int, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for source in self.catalogue.sources:
-            self._register(source)
+            hooks = read_hooks(source.plugin)  # one manager per plugin, so that a call reaches it alone
+            if hooks.listens:
+                name = f"{listener_name(source)}@{source.distribution}"
+                self._listeners.append(_Listener(name, source, hooks.manager))
 
     def announce(self, event: Event) -> None:
         """Call the hook of ``event``, plugin by plugin in the catalogue's order. Ctrl-C passes."""
         hook = HOOKS[type(event)]
-        for name, manager in self._listeners.items():
+        for number, listener in enumerate(self._listeners):
             try:
-                getattr(manager.hook, hook)(event=event)
+                getattr(listener.manager.hook, hook)(event=event)
             except (Exception, SystemExit) as error:
-                self._report(name, hook, error)
+                if (number, hook) not in self._told:
+                    self._told.add((number, hook))
+                    where = _place(error, module_of(listener.source.plugin))
+                    self.on_problem(ListenerProblem(listener.name, hook, _said(error), where))
 
-    def _register(self, source: Source) -> None:
-        """One manager per plugin, so that a call reaches that plugin alone."""
-        name = f"{source.distribution}:{source.entry_point}"
-        manager = pluggy.PluginManager(hookspecs.PROJECT)
-        manager.add_hookspecs(hookspecs)
-        manager.register(source.plugin, name)
-        self._listeners[name] = manager
 
-    def _report(self, plugin: str, hook: str, error: BaseException) -> None:
-        if (plugin, hook) in self._told:
-            return
-        self._told.add((plugin, hook))
-        self.on_problem(ListenerProblem(plugin, hook, f"{type(error).__name__}: {error}"))
+def _said(error: BaseException) -> str:
+    """The exception in one line; for something that an event does not have, what it has."""
+    said = f"{type(error).__name__}: {error}"
+    event = error.obj if isinstance(error, AttributeError) else None
+    return f"{said}; it has {', '.join(f.name for f in fields(event))}" if isinstance(event, Event) else said
+
+
+def _place(error: BaseException, module: str) -> str:
+    """``listener.py, line 12``: the innermost line of ``module``'s package that the error passed, else empty."""
+    found = ""
+    for frame, line in walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] == module.partition(".")[0]:
+            found = f"{Path(frame.f_code.co_filename).name}, line {line}"
+    return found

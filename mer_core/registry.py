@@ -15,15 +15,14 @@ from contextlib import redirect_stdout
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 
-import pluggy
-
 from mer_core import hookspecs
 from mer_core.catalogue import Catalogue, Entry, Problem, Source
 from mer_core.errors import MerError, PluginError
 from mer_core.faults import EXTRA, explain
-from mer_core.spec import PluginSpec, check_spec
+from mer_core.hooks import ALL_HOOKS, EVENT_HOOKS, Hooks, object_name, read_hooks, unmarked_names
+from mer_core.spec import ListenerSpec, PluginSpec, check_spec
 
-__all__ = ["Catalogue", "Entry", "Problem", "Source", "discover"]
+__all__ = ["Catalogue", "Entry", "Problem", "Source", "discover", "listener_name"]
 
 
 def discover(extra: Iterable[object] = ()) -> Catalogue:
@@ -65,51 +64,69 @@ def _read(catalogue: Catalogue, distribution: str, entry_point: str, target: str
     try:
         with redirect_stdout(sys.stderr):
             plugin = load()
+            hooks = _hooks(plugin)
             doing = "its hook mer_specs"
-            offered, unknown_hooks = _offered(plugin)
+            offered = _as_list(hooks.manager.hook.mer_specs()) if "mer_specs" in hooks.known else []
     except (Exception, SystemExit) as error:
         broken(error, doing)
         return
-    catalogue.sources.append(Source(distribution, entry_point, plugin, time.monotonic() - began, target))
-    for wrong in unknown_hooks:
+    source = Source(distribution, entry_point, plugin, time.monotonic() - began, target)
+    catalogue.sources.append(source)
+    for wrong in _wrong(hooks):
         broken(wrong, doing)
     for item in offered:
         try:
             catalogue.entries.append(_entry(catalogue, item, distribution, entry_point))
         except MerError as error:
             broken(error, doing)
+    catalogue.entries.extend(_listener(source, hooks))
 
 
-def _offered(plugin: object) -> tuple[list[object], list[PluginError]]:
-    """What ``mer_specs`` returns, and an error for each hook that mer does not have.
+def _hooks(plugin: object) -> Hooks:
+    """The hooks of a plugin, which is looked at alone, so that none can get in the way of another.
 
-    Each plugin is registered alone, so that none can get in the way of another.
+    Raises:
+        PluginError: there is nothing that even looks like one.
     """
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(plugin)
-    callers = manager.get_hookcallers(plugin) or []
-    if not callers:
-        hint = (
-            "Write @hookimpl (from mer_core.plugin) above 'def mer_specs()' in the module that the entry point names."
-        )
-        raise PluginError("it implements no hook.", hint)
-    known = [caller.name for caller in callers if caller.has_spec()]
-    wrong = [
-        _misspelt(caller.name)
-        for caller in callers
-        if not caller.has_spec() and not all(impl.optionalhook for impl in caller.get_hookimpls())
-    ]
-    if "mer_specs" not in known:
-        return [], wrong
-    return _as_list(manager.hook.mer_specs()), wrong
+    hooks = read_hooks(plugin)
+    if hooks.known or hooks.unknown or hooks.faults:
+        return hooks
+    unmarked = unmarked_names(plugin)
+    name = unmarked[0] if unmarked else "mer_specs"
+    hint = f"Write @hookimpl (from mer_core.plugin) above 'def {name}' in the module that the entry point names."
+    raise PluginError("it implements no hook.", hint)
+
+
+def _wrong(hooks: Hooks) -> list[PluginError]:
+    """An error for each hook that mer does not have, and for ``mer_specs`` if it cannot be called."""
+    faults = [PluginError(fault.reason, fault.remedy) for fault in hooks.faults if fault.hook not in EVENT_HOOKS]
+    return [*map(_misspelt, hooks.unknown), *faults]
 
 
 def _misspelt(name: str) -> PluginError:
-    hooks = [hook for hook in vars(hookspecs) if hook.startswith("mer_")]
-    close = difflib.get_close_matches(name, hooks, n=1)
-    guess = f"Did you mean {close[0]!r}?" if close else f"Hooks are {', '.join(hooks)}."
+    close = difflib.get_close_matches(name, ALL_HOOKS, n=1)
+    guess = f"Did you mean {close[0]!r}?" if close else f"Hooks are {', '.join(ALL_HOOKS)}."
     return PluginError(f"there is no hook called {name!r}.", guess)
+
+
+def _listener(source: Source, hooks: Hooks) -> list[Entry]:
+    """The plugin as a listener, if it has event hooks, right or wrong."""
+    faults = tuple((fault.reason, fault.remedy) for fault in hooks.faults if fault.hook in EVENT_HOOKS)
+    if not (hooks.listens or faults):
+        return []
+    spec = ListenerSpec(
+        name=listener_name(source),
+        target=source.target,
+        summary=f"hears {', '.join(hooks.listens)}" if hooks.listens else "",
+        hooks=hooks.listens,
+        faults=faults,
+    )
+    return [Entry(spec, source.distribution, entry_point=source.entry_point)]
+
+
+def listener_name(source: Source) -> str:
+    """What a plugin is called as a listener: its entry point, or its own name if it is not installed."""
+    return object_name(source.plugin) if source.distribution == EXTRA else source.entry_point
 
 
 def _as_list(batches: list[object]) -> list[object]:

@@ -19,7 +19,7 @@ from mer_core.errors import PluginError
 API_VERSION = 1
 """Version of the plugin contract. A spec written for another version is listed, never loaded."""
 
-KINDS = ("extractor", "deriver", "fusion", "trainer", "dataset", "preset", "protocol")
+KINDS = ("extractor", "deriver", "fusion", "trainer", "dataset", "preset", "protocol", "listener")
 """Every kind of plugin, in the order in which they are listed."""
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]*")
@@ -228,6 +228,23 @@ class ProtocolSpec(PluginSpec):
     pooling: str = ""
     trainer_options: Mapping[str, Any] = field(default_factory=dict)
     fusion_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListenerSpec(PluginSpec):
+    """A module with event hooks. It declares nothing: discovery makes this spec of the hooks that it finds.
+
+    Args:
+        name: the entry point's; of a plugin that is not installed, the module's or class's.
+        hooks: the event hooks that will be called.
+        faults: ``(reason, remedy)`` of each event hook that will not, as it is written.
+    """
+
+    kind: ClassVar[str] = "listener"
+
+    target: str = ""
+    hooks: tuple[str, ...] = ()
+    faults: tuple[tuple[str, str], ...] = ()
 
 
 def spec_class(kind: str) -> type[PluginSpec]:

@@ -168,7 +168,8 @@ def test_a_listener_that_raises_is_reported_once_and_harms_nothing(
     ]
     saved = json.loads((result.folder / "report.json").read_text(encoding="utf-8"))
     assert saved["warnings"] == list(result.report.warnings)
-    assert [hook for hook, _ in told] == [warning.split()[-1] for warning in saved["warnings"][-3:]]
+    for (hook, error), warning in zip(told, saved["warnings"][-3:], strict=True):
+        assert f"Failing@extra: {hook} raised {error} (test_events.py, line " in warning
     assert any("no connection" in finding for finding in saved["findings"])
     assert any(line["event"] == "finished" for line in lines)
 
@@ -200,8 +201,13 @@ def test_announcing_needs_no_run() -> None:
     for _ in range(2):
         announcer.announce(event)
     assert listener.heard == [event, event]
-    told = "extra:0 raised ValueError: no connection in mer_fold_finished"
-    assert [str(problem) for problem in problems] == [told]
+    (problem,) = problems
+    assert (problem.plugin, problem.hook, problem.error) == (
+        "Failing@extra",
+        "mer_fold_finished",
+        "ValueError: no connection",
+    )
+    assert problem.where.startswith("test_events.py, line ")
 
 
 def test_what_listeners_print_spoils_no_json_document(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Name = Annotated[str, typer.Argument(help="Small letters, digits and dashes: my-speech.")]
-Kind = Annotated[str, typer.Option(help="extractor, fusion, trainer, dataset or deriver.")]
+Kind = Annotated[str, typer.Option(help="extractor, fusion, trainer, dataset, deriver or listener.")]
 Modality = Annotated[
     str | None,
     typer.Option(
-        help="Of an extractor: speech, image, video or text.", show_default="the one that NAME contains, or speech"
+        help="Of an extractor: speech, image, video or text. What a deriver reads: speech or text.",
+        show_default="the one that NAME contains, or speech",
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="The package's folder.", show_default="NAME")]
@@ -34,22 +35,34 @@ def new(
     json: Json = False,
 ) -> None:
     """Write a complete, installable plugin package that passes its own tests."""
-    from mer_core.scaffold import commands, write_package
+    from mer_core.scaffold import commands, reading, write_package
     from mer_core.scaffold.kinds import find_kind
 
     refuse_known(name)
     folder = write_package(name, kind, out or Path(name), modality, author)
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    following = commands(name, kind, folder, modality)
+    following, reader = commands(name, kind, folder, modality), reading(name, kind, modality)
     if json:
         about = {"name": name, "kind": kind, "modality": find_kind(kind, modality, name).modality or None}
-        print_json({**about, "folder": folder, "files": [file.as_posix() for file in files], "next": following})
+        print_json(
+            {
+                **about,
+                "folder": folder,
+                "files": [file.as_posix() for file in files],
+                "next": following,
+                "reader": [line for line, _ in reader],
+            }
+        )
         return
     console = stdout_console()
     console.print(tree(folder, files), markup=False)
     console.print("\nNext:")
     for command in following:
         console.print(f"  {command}", markup=False, soft_wrap=True)
+    if reader:
+        console.print("\nAn extractor of any package reads it with two lines:")
+    for line, where in reader:
+        console.print(f"  {line}  ({where})", markup=False, soft_wrap=True)
 
 
 def refuse_known(name: str) -> None:

@@ -27,7 +27,7 @@ SHORTEST = 20
 
 @app.command("list")
 def list_plugins(
-    kind: Annotated[str | None, typer.Option(help="Only one kind: extractor, fusion, trainer ...")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only one kind: extractor, fusion, listener ...")] = None,
     json: Json = False,
 ) -> None:
     """List every plugin, the broken ones with their reason and what to do."""

@@ -73,6 +73,8 @@ def source_row(source: Source) -> dict[str, Any]:
 
 
 def _state(catalogue: Catalogue, entry: Entry) -> tuple[str, str | None, str | None]:
+    if faults := getattr(entry.spec, "faults", ()):
+        return BROKEN, " ".join(reason for reason, _ in faults), " ".join(dict.fromkeys(remedy for _, remedy in faults))
     if entry.problem:
         return BROKEN, entry.problem, entry.remedy
     if absent := entry.missing_packages():

@@ -20,6 +20,7 @@ DETAILS = (
     "target",
     "inputs",
     "produces",
+    "hooks",
     "stackable",
     "levels",
     "extractors",

@@ -47,6 +47,9 @@ Select = Annotated[
 Out = Annotated[
     Path | None, typer.Option(help="The run's folder.", show_default="runs/<time>", rich_help_panel=flags.WORK)
 ]
+NoListeners = Annotated[
+    bool, typer.Option("--no-listeners", help="Tell no plugin of this run.", rich_help_panel=flags.WORK)
+]
 Plan = Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.", rich_help_panel=flags.WORK)]
 
 
@@ -79,6 +82,7 @@ def command(
     strict: flags.Strict = False,
     verify: flags.Verify = False,
     retry_crashed: flags.Retry = False,
+    no_listeners: NoListeners = False,
     json: flags.Json = False,
 ) -> None:
     """Train and score a model on your clips, or on the built-in sample if you name none."""
@@ -86,7 +90,14 @@ def command(
     from mer_core.workflows.workspace import open_workspace
 
     with show_progress(quiet=json) as progress:
-        space = open_workspace(cache, workers=workers, verify=verify, retry=retry_crashed, progress=progress)
+        space = open_workspace(
+            cache,
+            workers=workers,
+            verify=verify,
+            retry=retry_crashed,
+            progress=progress,
+            listeners=not no_listeners,
+        )
         settings = flags.configure(
             space.catalogue,
             file=config,

@@ -33,6 +33,7 @@ def command(
     cache: flags.CacheFlag = None,
     device: flags.Device = None,
     strict: flags.Strict = False,
+    no_listeners: run_command.NoListeners = False,
     json: flags.Json = False,
 ) -> None:
     """Train and score from stored features; extracts nothing, and says so if some are not there."""
@@ -42,7 +43,7 @@ def command(
     from mer_core.workflows.workspace import open_workspace
 
     with show_progress(quiet=json) as progress:
-        space = open_workspace(cache, progress=progress)
+        space = open_workspace(cache, progress=progress, listeners=not no_listeners)
         settings = flags.configure(
             space.catalogue,
             file=config,

@@ -11,9 +11,9 @@ from string import Template
 
 from mer_core.errors import UsageError
 from mer_core.scaffold.kinds import Kind, find_kind
-from mer_core.scaffold.names import check_name, class_name, module_name
+from mer_core.scaffold.names import check_name, class_name, import_line, module_name
 
-__all__ = ["commands", "render_package", "write_package"]
+__all__ = ["commands", "reading", "render_package", "write_package"]
 
 TEMPLATES = Path(__file__).with_name("templates")
 SUFFIX = ".tmpl"
@@ -25,8 +25,9 @@ def write_package(name: str, kind: str, folder: Path, modality: str | None = Non
 
     Args:
         name: the plugin's and the distribution's; the module has underscores for its dashes.
-        kind: extractor, fusion, trainer, dataset or deriver.
-        modality: of an extractor: speech, image, video or text; else guessed from ``name``, or speech.
+        kind: extractor, fusion, trainer, dataset, deriver or listener.
+        modality: of an extractor (speech, image, video or text), or what a deriver reads (speech or text);
+            else guessed from ``name``, or speech.
         author: for ``pyproject.toml``.
 
     Raises:
@@ -66,15 +67,23 @@ def commands(name: str, kind: str, folder: Path, modality: str | None = None) ->
     return [*after, f"mer run {chosen.run.format(name=name)}"] if chosen.run else after
 
 
+def reading(name: str, kind: str, modality: str | None = None) -> list[tuple[str, str]]:
+    """What an extractor writes to read what a deriver makes, and where; nothing for other kinds."""
+    return [(line.format(name=name), where) for line, where in find_kind(kind, modality, name).reading]
+
+
 def _values(name: str, kind: Kind, author: str) -> dict[str, str]:
     packages = [f'"{package}"' for package in (_toolkit(), *kind.packages)]
+    cls = class_name(name, kind.name)
     return {
         "name": name,
         "package": module_name(name),
-        "cls": class_name(name, kind.name),
+        "cls": cls,
         "kind": kind.name,
         "article": "An" if kind.name == "extractor" else "A",
         "module": kind.name,
+        "entry": kind.entry,
+        "model_import": import_line(f"{module_name(name)}.model", ["Member", "Tensors", f"{cls}Model", "load_model"]),
         "summary": kind.summary,
         "author": json.dumps(author, ensure_ascii=False),
         "dependencies": ", ".join(packages),
@@ -105,7 +114,11 @@ def _toolkit() -> str:
 
 def _templates(kind: Kind) -> Iterator[tuple[str, str]]:
     """Path and text of each template; ``PACKAGE`` in a path stands for the module's name."""
-    for root in (TEMPLATES / "common", TEMPLATES / kind.folder):
+    own, common = TEMPLATES / kind.folder, TEMPLATES / "common"
+    replaced = {file.relative_to(own) for file in own.rglob(f"*{SUFFIX}")}
+    for root in (common, own):
         for file in sorted(root.rglob(f"*{SUFFIX}")):
+            if root is common and file.relative_to(root) in replaced:
+                continue
             path = file.relative_to(root).as_posix().removesuffix(SUFFIX)
             yield path.replace("dot-", "."), file.read_text(encoding="utf-8")

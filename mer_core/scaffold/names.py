@@ -14,6 +14,9 @@ from mer_core.errors import UsageError
 PATTERN = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 """What :data:`mer_core.spec.NAME_PATTERN` allows and a distribution may be called too."""
 
+LINE = 100
+"""Longest line of the written packages."""
+
 TAKEN = {"tests", "conftest"}
 """Modules that the written package has besides its own."""
 
@@ -64,6 +67,15 @@ def class_name(name: str, kind: str) -> str:
     """``my-speech`` -> ``MySpeech``; with the kind behind it where mer has that name itself."""
     plain = "".join(word.capitalize() for word in name.split("-"))
     return plain + kind.capitalize() if plain in USED | set(plugin.__all__) else plain
+
+
+def import_line(module: str, names: list[str]) -> str:
+    """``from module import ...`` as ruff's isort would have it: classes first, each sort by its letters."""
+    ordered = sorted(names, key=lambda name: (not name[0].isupper(), name.lower()))
+    line = f"from {module} import {', '.join(ordered)}"
+    if len(line) <= LINE:
+        return line
+    return "\n".join([f"from {module} import (", *(f"    {name}," for name in ordered), ")"])
 
 
 def _unusable(module: str) -> str:

@@ -21,6 +21,7 @@ _HOMES = {
     "fusion": "mer_core.testing.fusion",
     "trainer": "mer_core.testing.trainer",
     "dataset": "mer_core.testing.dataset",
+    "listener": "mer_core.testing.listener",
 }
 
 
@@ -158,6 +159,8 @@ def find_entry(catalogue: Catalogue, name: str, kind: str | None = None) -> Entr
     """
     named = [e for e in catalogue.entries if name in (e.spec.name, e.full_name)]
     kinds = sorted({e.spec.kind for e in named} & set(_HOMES))
+    if len(kinds) > 1:  # a module that offers plugins and listens, too, often has an entry point named like one
+        kinds = [found for found in kinds if found != "listener"]
     if len(kinds) > 1 and kind is None:
         raise PluginError(f"{name!r} is the name of {' and '.join(kinds)}.", f"Say which: --kind {kinds[0]}.")
     if not named and kind is None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.errors import MerError
-from mer_core.registry import discover
+from mer_core.registry import Entry, discover
+from mer_core.spec import ListenerSpec
 from mer_core.workflows.places import open_cache
 
 NEEDED = ("torch", "transformers", "open_clip_torch", "av", "opencv-python-headless", "librosa", "soundfile", "numpy")
@@ -98,13 +99,25 @@ def _opencv() -> Iterator[Check]:
 
 def _plugins() -> Iterator[Check]:
     catalogue = discover()
-    ready = [e for e in catalogue.entries if not e.problem and not e.missing_packages()]
-    yield Check("plugins", "ok", f"{len(ready)} ready of {len(catalogue.entries)}")
-    for entry in catalogue.entries:
+    listeners = [e for e in catalogue.entries if isinstance(e.spec, ListenerSpec)]
+    others = [e for e in catalogue.entries if not isinstance(e.spec, ListenerSpec)]
+    ready = [e for e in others if not e.problem and not e.missing_packages()]
+    yield Check("plugins", "ok", f"{len(ready)} ready of {len(others)}")
+    for entry in others:
         if entry.problem:
             yield Check(entry.full_name, "note", entry.problem, entry.remedy)
+    yield from map(_listener, listeners)
     for problem in catalogue.problems:
         yield Check(f"plugin {problem.full_name}", "note", problem.reason, problem.remedy)
+
+
+def _listener(entry: Entry) -> Check:
+    """A plugin that hears of every run on this machine: good to know where a run behaves oddly."""
+    assert isinstance(entry.spec, ListenerSpec)
+    if entry.spec.faults:
+        reason, remedy = entry.spec.faults[0]
+        return Check(f"listener {entry.full_name}", "note", reason, remedy)
+    return Check(f"listener {entry.full_name}", "ok", entry.spec.summary)
 
 
 def _cache(folder: Path | None) -> Iterator[Check]:

@@ -104,7 +104,7 @@ def run_config(config: RunConfig, space: Workspace, *, out: Path | None = None, 
         write_config(config, folder / "config.toml")
     log = RunLog(folder / "log.jsonl", began)
     log.finish("data", began, source=config.data.source)
-    teller = Teller(space.catalogue, folder, log)
+    teller = Teller(space.catalogue, folder, log, space.listeners)
     with teller.run(config, len(table.clips)):
         found = _work(config, table, space, teller, command)
     return replace(found, report=teller.finished(found.report))

@@ -21,12 +21,16 @@ from mer_core.workflows.scoring import OutOfFold, fold_scores
 
 
 class Teller:
-    """Announces one run. A listener that raises becomes a line of ``log.jsonl`` and a warning in the report."""
+    """Announces one run. A listener that raises becomes a line of ``log.jsonl`` and a warning in the report.
 
-    def __init__(self, catalogue: Catalogue, folder: Path, log: RunLog) -> None:
+    Args:
+        listeners: False to tell nobody.
+    """
+
+    def __init__(self, catalogue: Catalogue, folder: Path, log: RunLog, listeners: bool = True) -> None:
         self.folder, self.log = folder, log
         self.warnings: list[str] = []
-        self._announcer = Announcer(catalogue, self._note)
+        self._announcer = Announcer(catalogue if listeners else Catalogue(), self._note)
 
     @contextmanager
     def run(self, config: RunConfig, clips: int) -> Iterator[None]:
@@ -80,7 +84,9 @@ class Teller:
         self._announcer.announce(RunFinished(folder=self.folder, status=status, seconds=self.log.seconds, error=error))
 
     def _note(self, problem: ListenerProblem) -> None:
-        self.log.write("listener failed", plugin=problem.plugin, hook=problem.hook, error=problem.error)
+        self.log.write(
+            "listener failed", plugin=problem.plugin, hook=problem.hook, error=problem.error, where=problem.where
+        )
         self.warnings.append(f"A listener failed, which changed no result: {problem}")
 
 

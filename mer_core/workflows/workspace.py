@@ -21,6 +21,7 @@ class Workspace:
         verify: hash every media file's content again instead of trusting size and time.
         retry: try clips again that are recorded as having killed the process.
         progress: called often with ``(stage, done, total, note)``.
+        listeners: whether runs are announced to plugins with event hooks.
     """
 
     catalogue: Catalogue
@@ -29,6 +30,7 @@ class Workspace:
     verify: bool = False
     retry: bool = False
     progress: Progress | None = None
+    listeners: bool = True
 
 
 def open_workspace(
@@ -39,12 +41,14 @@ def open_workspace(
     retry: bool = False,
     progress: Progress | None = None,
     plugins: Iterable[object] = (),
+    listeners: bool = True,
 ) -> Workspace:
     """Discover plugins and open the cache.
 
     Args:
         cache: its folder; None for ``$MER_CACHE`` or the user's cache folder.
         plugins: further plugin objects beside the installed ones (for notebooks and tests).
+        listeners: False to tell no plugin of the runs in this workspace.
     """
     return Workspace(
         catalogue=discover(plugins),
@@ -53,6 +57,7 @@ def open_workspace(
         verify=verify,
         retry=retry,
         progress=progress,
+        listeners=listeners,
     )
 
 
