@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import typer.main
 from pages import DOCS, PAGES, READMES, ROOT, anchors, blocks, commands, files, links
 from tutorial import PAGE, scaffold_files, tutorial_package
 
+from mer_core import compose, fit
 from mer_core.cli.app import build_app
 from mer_core.options import describe
 from mer_core.registry import discover
@@ -61,6 +63,17 @@ def test_python_in_the_docs_runs(
     for block in runnable(page):
         exec(compile(block, str(page), "exec"), space)
     assert len(space) > 1
+
+
+@pytest.mark.parametrize("function", [compose, fit], ids=lambda function: function.__name__)
+def test_arguments_in_the_library_page_are_those_of_the_function(function: Callable[..., object]) -> None:
+    page = (DOCS / "library.md").read_text(encoding="utf-8")
+    table = page.partition(f"| argument of `{function.__name__}` | default |")[2].partition("\n\n")[0]
+    written = [tuple(cell.strip("`| ") for cell in line.split(" | ")[:2]) for line in table.splitlines()[2:]]
+    assert written == [
+        (name, "required" if item.default is item.empty else repr(item.default).replace("'", '"'))
+        for name, item in inspect.signature(function).parameters.items()
+    ]
 
 
 @pytest.mark.parametrize("page", [*PAGES, *READMES], ids=name_of)

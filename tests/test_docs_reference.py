@@ -6,10 +6,12 @@ import dataclasses
 import inspect
 import re
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from write_surface import PARTS, WHOLE, own_names
 
 from mer_core import hookspecs, plugin, testing
 from mer_core.errors import MerError
@@ -140,6 +142,52 @@ def test_arguments_of_the_kit_and_its_outcomes() -> None:
     outcomes = ("passed", "failed", "skipped", "blocked", "expected", "unexpected")
     for outcome in outcomes:
         assert rows("Checks")[outcome][1] == ("yes" if testing.Result("x", outcome).good else "no")
+
+
+HELPERS = {
+    "mer_core.pooling": "Pooling",
+    "mer_core.modality_dropout": "Modality dropout",
+    "mer_core.presence": "Presence",
+    "mer_core.media.align": "Aligned faces",
+    "mer_core.media.faces": "Face tracks",
+    "mer_core.media.sampling": "Segments",
+}
+
+
+def helpers(module: str) -> dict[str, Any]:
+    """What plugins may use of a module beside ``mer_core.plugin``, methods as ``Class.method``."""
+    found = {}
+    for name in PARTS.get(module) or own_names(module):
+        value = getattr(import_module(module), name)
+        found[name] = value
+        if inspect.isclass(value):
+            fields = {item.name for item in dataclasses.fields(value)}
+            own = {key: getattr(value, key) for key in vars(value) if not key.startswith("_")}
+            found |= {f"{name}.{key}": item for key, item in own.items() if key not in fields}
+    return found
+
+
+def call(name: str, value: Any) -> str:
+    """A function or class as the page writes it: arguments with their defaults, without annotations."""
+    parameters = [item for item in inspect.signature(value).parameters.values() if item.name != "self"]
+    arguments = [item.name if item.default is item.empty else f"{item.name}={item.default!r}" for item in parameters]
+    return f"{name}({', '.join(arguments)})".replace("'", '"')
+
+
+def test_modules_beside_the_facade_are_those_of_the_contract() -> None:
+    assert set(HELPERS) == {*WHOLE, *PARTS}
+    assert [module for module in HELPERS if f"`{module}`" not in sections()["Beside mer_core.plugin"]] == []
+
+
+@pytest.mark.parametrize(("module", "section"), HELPERS.items(), ids=HELPERS)
+def test_helpers_have_all_names_with_their_arguments(module: str, section: str) -> None:
+    written = [cell for line in sections()[section].splitlines() for cell in line.split(" | ")[:1] if line[:3] == "| `"]
+    names = {name for cell in written for name in re.findall(r"`([^`]+)`", cell)}
+    callables = {
+        name: item for name, item in helpers(module).items() if inspect.isroutine(item) or inspect.isclass(item)
+    }
+    calls = {call(name, item) for name, item in callables.items()}
+    assert names == calls | (set(helpers(module)) - set(callables))
 
 
 def test_kinds() -> None:

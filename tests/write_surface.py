@@ -201,6 +201,10 @@ def _top_level(module: str) -> dict[str, str]:
             found[node.name] = ""
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             found[node.targets[0].id] = ast.unparse(node.value)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+            names, values = node.targets[0].elts, getattr(node.value, "elts", ())
+            pairs = zip(names, values or [node.value] * len(names), strict=True)
+            found |= {name.id: ast.unparse(value) for name, value in pairs if isinstance(name, ast.Name)}
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
             found[node.target.id] = ast.unparse(node.value)
     return found

@@ -16,8 +16,10 @@ from mer_core.configure import make_config
 from mer_core.data.folds import FoldPlan
 from mer_core.errors import DataError, TooLittleDataError, UsageError
 from mer_core.evaluation import Evaluation, SubsetScore, evaluate_predictions
+from mer_core.owners import refuse_strangers
 from mer_core.protocols import Model
 from mer_core.registry import Catalogue
+from mer_core.spec import FusionSpec, TrainerSpec
 from mer_core.types import FeatureSet, Fold
 from mer_core.workflows.features import UNLABELLED, any_present
 from mer_core.workflows.pipeline import load_pipeline, save_pipeline
@@ -95,9 +97,9 @@ def fit(
     *,
     fusion: str = "attention",
     trainer: str = "cv",
-    options: Mapping[str, Mapping[str, Any]] | None = None,
     fusion_options: Mapping[str, Any] | None = None,
     trainer_options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     folds: int | str = 5,
     group: str = "speaker",
     seed: int = 0,
@@ -171,10 +173,8 @@ def load_fit(folder: str | Path, *, device: str | None = None, space: Workspace 
 
 def _config(catalogue: Catalogue, options: Mapping[str, Mapping[str, Any]], **settings: Any) -> RunConfig:
     """A run's configuration without data, extractors and derivers."""
-    fusion, trainer = settings["fusion"], settings["trainer"]
-    for owner in options:
-        if owner not in (fusion, trainer):
-            raise UsageError(f"option owner {owner!r} takes no part here.", f"Owners are {fusion} and {trainer}.")
+    parts = [catalogue.entry(FusionSpec, settings["fusion"]), catalogue.entry(TrainerSpec, settings["trainer"])]
+    refuse_strangers(options, (), parts, "this fit")
     found = make_config(catalogue, options=options, **settings)
     return found.model_copy(update={"data": DataChoice(source="arrays"), "streams": {}, "derivers": {}, "preset": ""})
 
