@@ -5,22 +5,26 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-import re
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
+from types import ModuleType
 from typing import Any, TypeVar
 
 from mer_core.errors import MissingPackageError, PluginError
 from mer_core.faults import explain, missing_package
+from mer_core.names import EXTRA, OWN, bare, same
 from mer_core.spec import PluginSpec
 
 SpecT = TypeVar("SpecT", bound=PluginSpec)
 
 SLOW_SECONDS = 0.5
 """A plugin module that takes longer to import is told so in ``mer plugins list``."""
+
+MOST_NAMES = 8
+"""So many names of a module are listed where it lacks the one that a spec names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,21 @@ class Entry:
     def full_name(self) -> str:
         """``name@distribution``, which is never ambiguous."""
         return f"{self.spec.name}@{self.distribution}"
+
+    @property
+    def own(self) -> bool:
+        """Whether mer itself brings it."""
+        return same(self.distribution, OWN)
+
+    @property
+    def saved_name(self) -> str:
+        """What configurations and models call it, whatever is installed later: bare if mer's own, else full."""
+        return self.spec.name if self.own else self.full_name
+
+    def answers_to(self, name: str) -> bool:
+        """Whether ``name`` is its bare or its full name."""
+        plugin, at, distribution = name.partition("@")
+        return plugin == self.spec.name and (not at or same(distribution, self.distribution))
 
     def missing_packages(self) -> list[str]:
         """Import names the plugin requires that are not installed."""
@@ -68,7 +87,7 @@ class Problem:
 
     def answers_to(self, name: str) -> bool:
         """Whether ``name`` may mean it: the entry point's name, the distribution's, or both with an @."""
-        return _same_name(name) in map(_same_name, (self.entry_point, self.distribution, self.full_name))
+        return any(same(name, own) for own in (self.entry_point, self.distribution, self.full_name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +120,29 @@ class Catalogue:
         """Entries of one kind, by name."""
         return sorted((e for e in self.entries if isinstance(e.spec, kind)), key=lambda e: e.full_name)
 
+    def meant(self, kind: type[SpecT], name: str) -> list[Entry]:
+        """What ``name`` or ``name@distribution`` may mean; a bare name that mer's own plugin has means that one."""
+        found = [entry for entry in self.of_kind(kind) if entry.answers_to(name)]
+        if not found and name.endswith(f"@{EXTRA}"):  # used before it was installed
+            return [entry for entry in self.of_kind(kind) if entry.answers_to(bare(name)) and not entry.own]
+        return [entry for entry in found if entry.own] or found
+
+    def same(self, kind: type[SpecT], one: str, other: str) -> bool:
+        """Whether two names may mean one plugin."""
+        meant = {entry.full_name for entry in self.meant(kind, one)}
+        return one == other or any(entry.full_name in meant for entry in self.meant(kind, other))
+
+    def settled(self, kind: type[SpecT], name: str, home: str = "") -> str:
+        """``name`` as it is saved, if it means one plugin; one of the distribution ``home`` goes first."""
+        meant = [entry for entry in self.of_kind(kind) if entry.answers_to(name)]
+        found = [entry for entry in meant if home and same(entry.distribution, home)] or self.meant(kind, name)
+        return found[0].saved_name if len(found) == 1 else name
+
+    def shortest(self, entry: Entry) -> str:
+        """The bare name of an entry where that is enough to mean it, else the full one."""
+        means = self.meant(type(entry.spec), entry.spec.name)
+        return entry.spec.name if means == [entry] else entry.full_name
+
     def find(self, kind: type[SpecT], name: str) -> SpecT:
         """The spec called ``name`` or ``name@distribution``.
 
@@ -113,7 +155,7 @@ class Catalogue:
 
     def entry(self, kind: type[SpecT], name: str) -> Entry:
         """Like :meth:`find`, with where the plugin comes from."""
-        found = [e for e in self.of_kind(kind) if name in (e.spec.name, e.full_name)]
+        found = self.meant(kind, name)
         if not found:
             raise self.unknown(name, kind)
         if len(found) > 1:
@@ -148,7 +190,7 @@ class Catalogue:
         entry = self.entry(kind, name)
         if not entry.spec.options:
             return NoOptions
-        found = _import_target(entry.spec.options, entry)
+        found = _import_target(entry.spec.options, entry, "options")
         if not issubclass(found, Options):
             what = f"{entry.full_name}: {entry.spec.options} is no options class."
             raise PluginError(what, "Derive it from mer_core.plugin.Options.")
@@ -169,7 +211,7 @@ class Catalogue:
         broken = [p for p in self.problems if p.answers_to(name)]
         if broken:
             return PluginError(f"plugin {name!r} could not be read: {broken[0].reason}", broken[0].remedy)
-        others = sorted({e.spec.kind for e in self.entries if name in (e.spec.name, e.full_name)})
+        others = sorted({e.spec.kind for e in self.entries if e.answers_to(name)})
         if others:
             what = f"{name!r} is a plugin of kind {' and '.join(others)}, not {kind.kind}."
             return PluginError(what, self._guess(name, kind))
@@ -182,11 +224,6 @@ class Catalogue:
             return f"Did you mean {close[0]!r}?"
         unread = "; 'mer plugins list' says which plugins could not be read" if self.problems else ""
         return f"There are: {', '.join(names) or 'none'}{unread}."
-
-
-def _same_name(name: str) -> str:
-    """Names of distributions are the same whatever their case and separators."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _importable(name: str) -> bool:
@@ -202,21 +239,37 @@ def _importable(name: str) -> bool:
     return found is not None
 
 
-def _import_target(target: str, entry: Entry) -> type[Any]:
-    """The class that ``target`` names.
+def _import_target(reference: str, entry: Entry, field: str = "target") -> type[Any]:
+    """The class that ``reference``, a field of the spec, names.
 
     Raises:
         MissingPackageError: a package that the plugin's spec does not name is missing.
         PluginError: whatever else goes wrong while it is imported, or it is no class.
     """
-    module, _, attribute = target.partition(":")
+    module, _, attribute = reference.partition(":")
+    place = f"{field}= in the spec of {entry.spec.name!r}"
+    absent = object()
     try:
         with redirect_stdout(sys.stderr):
-            found = getattr(importlib.import_module(module), attribute)
+            imported = importlib.import_module(module)
+            found = getattr(imported, attribute, absent)
     except (Exception, SystemExit) as error:
-        fault = explain(error, f"importing {target}", entry.distribution, module)
+        fault = explain(error, f"importing {reference}", entry.distribution, module, place)
         kind = MissingPackageError if missing_package(error, module) else PluginError
-        raise kind(f"{entry.full_name}: {fault.reason}.", fault.remedy) from error
+        raise kind(f"{entry.full_name}: {fault.reason.rstrip('.')}.", fault.remedy) from error
+    if found is absent:
+        what = f"{entry.full_name}: {module} has no {attribute!r} (it has {_contents(imported)})."
+        raise PluginError(what, f"Correct {place}.")
     if not isinstance(found, type):
-        raise PluginError(f"{entry.full_name}: {target} is not a class.", "Name a class in the spec.")
+        raise PluginError(f"{entry.full_name}: {reference} is not a class.", f"Name a class: correct {place}.")
     return found
+
+
+def _contents(module: ModuleType) -> str:
+    """The public classes that a module defines; where there are none, its other public names."""
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    own = [name for name, value in public.items() if getattr(value, "__module__", "") == module.__name__]
+    classes = [name for name in own if isinstance(public[name], type)]
+    names = sorted(classes or own)
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return (", ".join(names[:MOST_NAMES]) or "no class") + more

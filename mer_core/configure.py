@@ -6,21 +6,27 @@ Precedence: flags > ``--config`` file > preset and protocol > defaults.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mer_core.config import RunConfig, read_config, validate_config
-from mer_core.derivers import choose_derivers, stream_inputs
+from mer_core.derivers import choose_derivers, made, refuse_unread, stream_inputs
 from mer_core.errors import UsageError
 from mer_core.options import parse_pairs
-from mer_core.registry import Catalogue
+from mer_core.owners import asked_of, refuse_strangers
+from mer_core.registry import Catalogue, Entry
 from mer_core.spec import (
+    DatasetSpec,
+    DeriverSpec,
     ExtractorSpec,
     FusionSpec,
+    PluginSpec,
     PresetSpec,
     ProtocolSpec,
     TrainerSpec,
 )
+from mer_core.streams import choose_streams, resolve_stream
 from mer_core.types import stream_order
 
 
@@ -62,22 +68,23 @@ def make_config(
         UsageError, OptionError, PluginError: naming the option and what to write instead.
     """
     saved = read_config(file)
-    preset_spec = catalogue.find(PresetSpec, preset or saved.get("preset") or "lite")
+    preset_spec = _preset(catalogue, preset or saved.get("preset") or "lite")
     protocol_name = protocol if protocol is not None else saved.get("protocol", "")
     protocol_spec = catalogue.find(ProtocolSpec, protocol_name) if protocol_name else None
-    if protocol_name != saved.get("protocol", ""):
+    if not catalogue.same(ProtocolSpec, protocol_name, saved.get("protocol", "")):
         former = catalogue.find(ProtocolSpec, saved["protocol"]) if saved.get("protocol") else None
         saved = _without_settings(saved, [spec for spec in (former, protocol_spec) if spec])
     asked = {owner: dict(values) for owner, values in _pairs(options).items()}
-    streams = _streams(catalogue, saved, preset_spec, modalities, extractors, preset)
-    protocol_pooling = protocol_spec.pooling if protocol_spec else ""
+    streams = choose_streams(catalogue, saved, preset_spec, modalities, extractors, preset)
+    readers = [catalogue.entry(ExtractorSpec, choice["extractor"]) for choice in streams.values()]
+    default_pooling = (protocol_spec.pooling if protocol_spec else "") or preset_spec.pooling
     resolved_streams = {
-        name: _stream(catalogue, name, choice, pooling or "", protocol_pooling or preset_spec.pooling, asked)
+        name: resolve_stream(catalogue, name, choice, pooling or "", default_pooling, asked, readers)
         for name, choice in sorted(streams.items(), key=lambda item: stream_order(item[0]))
     }
     deriver_flags = {**(derivers or {}), **({"faces": faces} if faces else {})}
     resolved: dict[str, Any] = {
-        "data": _data(saved, data, columns, label_map, asked),
+        "data": _data(catalogue, saved, data, columns, label_map, asked),
         "streams": resolved_streams,
         "derivers": _derivers(catalogue, saved, preset_spec, deriver_flags, resolved_streams, asked),
         "fusion": _choice(
@@ -102,13 +109,30 @@ def make_config(
         ),
         "folds": _folds(saved, folds, group, protocol_spec),
         "preset": preset_spec.name,
-        "protocol": protocol_name,
+        "protocol": catalogue.settled(ProtocolSpec, protocol_name),
         "seed": seed if seed is not None else saved.get("seed", 0),
         "device": device or saved.get("device", "auto"),
     }
-    _refuse_unused(asked, resolved)
+    refuse_strangers(asked, resolved_streams, [*readers, *_others(catalogue, resolved)], "this run")
     _refuse_optimism(resolved["trainer"]["options"], protocol_spec)
     return validate_config(resolved)
+
+
+def _preset(catalogue: Catalogue, name: str) -> PresetSpec:
+    """The preset, with names as they are saved. Those of its own distribution's plugins mean these first."""
+    spec, entry = catalogue.find(PresetSpec, name), catalogue.entry(PresetSpec, name)
+
+    def settled(kind: type[PluginSpec], one: str) -> str:
+        return catalogue.settled(kind, one, entry.distribution)
+
+    return replace(
+        spec,
+        name=entry.saved_name,
+        extractors={m: tuple(settled(ExtractorSpec, one) for one in names) for m, names in spec.extractors.items()},
+        derivers={artefact: settled(DeriverSpec, one) for artefact, one in spec.derivers.items()},
+        fusion=settled(FusionSpec, spec.fusion),
+        trainer=settled(TrainerSpec, spec.trainer),
+    )
 
 
 def _without_settings(saved: Mapping[str, Any], protocols: Sequence[ProtocolSpec]) -> dict[str, Any]:
@@ -132,6 +156,7 @@ def _pairs(options: Sequence[str] | Mapping[str, Mapping[str, Any]]) -> Mapping[
 
 
 def _data(
+    catalogue: Catalogue,
     saved: Mapping[str, Any],
     source: str | Path | None,
     columns: Mapping[str, str] | None,
@@ -139,99 +164,18 @@ def _data(
     asked: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     base = dict(saved.get("data", {}))
-    if source is not None and str(source) != base.get("source"):
-        base = {"source": str(source)}
-    base.setdefault("source", "sample")
+    if source is not None:
+        known = catalogue.same(DatasetSpec, str(source), base.get("source", ""))
+        base = {**(base if known else {}), "source": str(source)}
+    base["source"] = catalogue.settled(DatasetSpec, base.get("source", "sample"))
     for key, value in (("columns", columns), ("label_map", label_map)):
         base[key] = {**base.get(key, {}), **(value or {})}
-    base["options"] = {**base.get("options", {}), **asked.pop(base["source"], {})}
+    base["options"] = dict(base.get("options", {}))
+    for entry in catalogue.meant(DatasetSpec, base["source"]):
+        base["options"] |= asked_of(asked, entry)
+        for owner in filter(entry.answers_to, list(asked)):
+            del asked[owner]
     return base
-
-
-def _streams(
-    catalogue: Catalogue,
-    saved: Mapping[str, Any],
-    preset: PresetSpec,
-    modalities: Sequence[str] | None,
-    extractors: Mapping[str, str] | None,
-    asked_preset: str | None,
-) -> dict[str, dict[str, Any]]:
-    base: dict[str, dict[str, Any]] = {} if asked_preset else dict(saved.get("streams", {}))
-    if not base:
-        base = {f"{m}:{name}": {"extractor": name} for m, names in preset.extractors.items() for name in names}
-    chosen = _chosen(extractors or {})
-    wanted = list(dict.fromkeys(modalities or [*(n.partition(":")[0] for n in base), *chosen]))
-    for modality in chosen:
-        if modality not in wanted:
-            raise UsageError(
-                f"--extractor names {modality}, which is not among the modalities {', '.join(wanted)}.",
-                f"Add {modality} to --modalities.",
-            )
-    found: dict[str, dict[str, Any]] = {}
-    for modality in wanted:
-        if modality in chosen:
-            found.update(chosen[modality])
-            continue
-        own = {name: choice for name, choice in base.items() if name.partition(":")[0] == modality}
-        if not own:
-            own = _preset_streams(preset, modality, catalogue)
-        found.update(own)
-    return found
-
-
-def _preset_streams(preset: PresetSpec, modality: str, catalogue: Catalogue) -> dict[str, dict[str, Any]]:
-    if modality in preset.extractors:
-        return {f"{modality}:{name}": {"extractor": name} for name in preset.extractors[modality]}
-    others = sorted(
-        e.spec.name
-        for e in catalogue.of_kind(ExtractorSpec)
-        if isinstance(e.spec, ExtractorSpec) and e.spec.modality == modality
-    )
-    hint = (
-        f"Choose one: --extractor {modality}={others[0]}."
-        if others
-        else (f"Modalities of the preset {preset.name!r} are {', '.join(preset.extractors)}.")
-    )
-    raise UsageError(f"the preset {preset.name!r} has no extractor for the modality {modality!r}.", hint)
-
-
-def _chosen(extractors: Mapping[str, str]) -> dict[str, dict[str, dict[str, Any]]]:
-    """``{"speech": "a,b"}`` -> ``{"speech": {"speech:a": {"extractor": "a"}, ...}}``."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for key, names in extractors.items():
-        modality, _, alias = key.partition(":")
-        listed = [name.strip() for name in names.split(",") if name.strip()]
-        if alias and len(listed) != 1:
-            raise UsageError(f"the stream {key!r} takes exactly one extractor.", f"Write {key}=NAME.")
-        for name in listed:
-            stream = f"{modality}:{alias or name.partition('@')[0]}"
-            found.setdefault(modality, {})[stream] = {"extractor": name}
-    return found
-
-
-def _stream(
-    catalogue: Catalogue,
-    name: str,
-    choice: Mapping[str, Any],
-    pooling: str,
-    default_pooling: str,
-    asked: dict[str, dict[str, Any]],
-) -> dict[str, Any]:
-    extractor = choice["extractor"]
-    spec = catalogue.find(ExtractorSpec, extractor)
-    modality = name.partition(":")[0]
-    if spec.modality != modality:
-        raise UsageError(
-            f"{extractor} is an extractor of {spec.modality}, not of {modality}.",
-            f"Write --extractor {spec.modality}={extractor}.",
-        )
-    wanted = {**asked.get(extractor, {}), **asked.get(name, {})}
-    options = catalogue.options(ExtractorSpec, extractor, {**choice.get("options", {}), **wanted})
-    return {
-        "extractor": extractor,
-        "pooling": pooling or choice.get("pooling") or default_pooling,
-        "options": options.model_dump(mode="json"),
-    }
 
 
 def _derivers(
@@ -245,13 +189,11 @@ def _derivers(
     chosen: dict[str, dict[str, Any]] = {name: {"name": deriver} for name, deriver in preset.derivers.items()}
     chosen.update(saved.get("derivers", {}))
     chosen.update({artefact: {"name": name} for artefact, name in flags.items()})
-    found = choose_derivers(catalogue, stream_inputs(catalogue, streams), chosen, asked)
-    unread = sorted(set(flags) - set(found) - {"faces"})
-    if unread:
-        raise UsageError(
-            f"--deriver names {unread[0]!r}, which no stream of this run reads.",
-            f"Artefacts that are read here: {', '.join(found) or 'none'}.",
-        )
+    homes = {name: catalogue.entry(ExtractorSpec, own["extractor"]).distribution for name, own in streams.items()}
+    inputs = stream_inputs(catalogue, streams)
+    refuse_unread({artefact: name for artefact, name in flags.items() if not made(catalogue, artefact)}, inputs)
+    found = choose_derivers(catalogue, inputs, chosen, asked, homes)
+    refuse_unread(flags, inputs, found)
     return found
 
 
@@ -266,12 +208,13 @@ def _choice(
     asked: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     base = dict(saved or {})
-    if name is not None and name != base.get("name"):
-        base = {"name": name}
-    chosen = base.get("name", default)
+    if name is not None:
+        base = {**(base if catalogue.same(kind, name, base.get("name", "")) else {}), "name": name}
+    entry = catalogue.entry(kind, base.get("name", default))
+    chosen = entry.saved_name
     known = set(catalogue.options_class(kind, chosen).model_fields)
     values = {key: value for key, value in protocol.items() if key in known}
-    values |= base.get("options", {}) | dict(flags) | asked.get(chosen, {})
+    values |= base.get("options", {}) | dict(flags) | asked_of(asked, entry)
     return {"name": chosen, "options": catalogue.options(kind, chosen, values).model_dump(mode="json")}
 
 
@@ -298,12 +241,8 @@ def _refuse_optimism(options: Mapping[str, Any], protocol: ProtocolSpec | None) 
         )
 
 
-def _refuse_unused(asked: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
-    owners = {resolved["fusion"]["name"], resolved["trainer"]["name"]}
-    owners |= {choice["name"] for choice in resolved["derivers"].values()}
-    owners |= set(resolved["streams"]) | {choice["extractor"] for choice in resolved["streams"].values()}
-    for owner in asked:
-        if owner not in owners:
-            raise UsageError(
-                f"option owner {owner!r} takes no part in this run.", f"Owners here are {', '.join(sorted(owners))}."
-            )
+def _others(catalogue: Catalogue, resolved: Mapping[str, Any]) -> list[Entry]:
+    """The fusion, the trainer and the derivers of a run."""
+    derivers = [catalogue.entry(DeriverSpec, choice["name"]) for choice in resolved["derivers"].values()]
+    fusion, trainer = resolved["fusion"]["name"], resolved["trainer"]["name"]
+    return [catalogue.entry(FusionSpec, fusion), catalogue.entry(TrainerSpec, trainer), *derivers]

@@ -9,13 +9,14 @@ from types import TracebackType
 
 from mer_core import spec as spec_module
 from mer_core.errors import MerError
+from mer_core.names import EXTRA as EXTRA
 from mer_core.spec import API_VERSION
+
+PROJECT = "the name in its pyproject.toml"
+"""Where an entry point names its module."""
 
 LONGEST = 400
 """A reason is one line of at most this many characters."""
-
-EXTRA = "extra"
-"""The distribution of plugin objects that are not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +28,21 @@ class Fault:
     where: str = ""
 
 
-def explain(error: BaseException, doing: str, distribution: str, module: str = "") -> Fault:
+def explain(error: BaseException, doing: str, distribution: str, module: str = "", named_in: str = PROJECT) -> Fault:
     """Put an exception of a plugin into words.
 
     Args:
         doing: what mer was doing, e.g. ``importing my_speech.specs``.
         distribution: where the plugin comes from, ``extra`` if it is not installed.
         module: the module that was asked for; if this very one is missing, no package is.
+        named_in: where that module is named, to be corrected if it is missing.
     """
     where = _where(error.__traceback__)
     if isinstance(error, MerError):
         return Fault(error.message, error.hint or _repair(distribution), where)
     said = " ".join(str(error).split())
     reason = f"{doing} raised {type(error).__name__}{f': {said}' if said else ''}"
-    return Fault(_short(reason), _remedy(error, distribution, module), where)
+    return Fault(_short(reason), _remedy(error, distribution, module, named_in, where), where)
 
 
 def missing_package(error: BaseException, module: str) -> str:
@@ -54,13 +56,16 @@ def missing_package(error: BaseException, module: str) -> str:
     return "" if top in (module.partition(".")[0], "mer_core") else top
 
 
-def _remedy(error: BaseException, distribution: str, module: str) -> str:
+def _remedy(error: BaseException, distribution: str, module: str, named_in: str, where: str) -> str:
     if absent := missing_package(error, module):
         return f"Run: pip install {absent} (or the package that provides it)"
     if _wants_newer_mer(error):
         return _newer(distribution)
     if isinstance(error, ModuleNotFoundError):
-        return f"The package lacks this module: correct the name in its pyproject.toml, or reinstall {distribution}."
+        asked = error.name is not None and f"{module}.".startswith(f"{error.name}.")
+        place = named_in if asked or not where else f"the import in {where}"
+        again = "" if distribution == EXTRA else f", or reinstall {distribution}"
+        return f"The package lacks this module: correct {place}{again}."
     return _wrong_field(error, distribution) or _repair(distribution)
 
 

@@ -18,8 +18,9 @@ from importlib.metadata import EntryPoint, entry_points
 from mer_core import hookspecs
 from mer_core.catalogue import Catalogue, Entry, Problem, Source
 from mer_core.errors import MerError, PluginError
-from mer_core.faults import EXTRA, explain
+from mer_core.faults import explain
 from mer_core.hooks import ALL_HOOKS, EVENT_HOOKS, Hooks, object_name, read_hooks, unmarked_names
+from mer_core.names import EXTRA
 from mer_core.spec import ListenerSpec, PluginSpec, check_spec
 
 __all__ = ["Catalogue", "Entry", "Problem", "Source", "discover", "listener_name"]

@@ -105,7 +105,7 @@ def test_of_two_makers_one_must_be_named() -> None:
     config = make_config(
         catalogue, modalities=["text"], extractors={"text": "sum"}, derivers={"doubled": "double-again"}
     )
-    assert config.derivers["doubled"].name == "double-again"
+    assert config.derivers["doubled"].name == "double-again@extra"
 
 
 def test_a_deriver_of_something_else_or_that_nobody_reads_is_refused() -> None:

@@ -41,11 +41,11 @@ def test_unknown_name_gets_the_close_match() -> None:
         discover().find(ExtractorSpec, "acustic")
 
 
-def test_two_of_one_name_are_listed_and_the_bare_name_is_refused() -> None:
+def test_a_name_of_mers_own_always_means_that_one() -> None:
     catalogue = discover([plugin(extractor("acoustic"))])
     assert len([e for e in catalogue.of_kind(ExtractorSpec) if e.spec.name == "acoustic"]) == 2
-    with pytest.raises(PluginError, match="acoustic@extra or acoustic@mer-toolkit"):
-        catalogue.find(ExtractorSpec, "acoustic")
+    for name in ("acoustic", "acoustic@mer-toolkit", "acoustic@Mer_Toolkit"):
+        assert catalogue.entry(ExtractorSpec, name).distribution == "mer-toolkit"
     assert catalogue.find(ExtractorSpec, "acoustic@extra").target == "collections:OrderedDict"
 
 
@@ -187,9 +187,23 @@ def test_an_entry_point_that_raises_on_import_is_a_problem(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("target", "error", "message"),
     [
-        ("collections:NoSuchThing", PluginError, r"gone@extra: .*NoSuchThing"),
-        ("no_such_module_here:Thing", PluginError, r"lacks this module"),
-        ("collections:namedtuple", PluginError, r"is not a class"),
+        (
+            "has_two:NoSuchThing",
+            PluginError,
+            r"gone@extra: has_two has no 'NoSuchThing' \(it has One, Two\)\. Correct target= in the spec of 'gone'\.",
+        ),
+        ("no_such_module_here:Thing", PluginError, r"lacks this module: correct target= in the spec of 'gone'\."),
+        (
+            "has_two.inner:Thing",
+            PluginError,
+            r"has_two.inner.*lacks this module: correct target= in the spec of 'gone'",
+        ),
+        ("asks_for_more:Thing", PluginError, r"lacks this module: correct the import in .*asks_for_more\.py:1\."),
+        (
+            "collections:namedtuple",
+            PluginError,
+            r"is not a class\. Name a class: correct target= in the spec of 'gone'",
+        ),
         ("needs_absent:Thing", MissingPackageError, r"No module named 'absent_thing'.*pip install absent_thing"),
         ("leaves:Thing", PluginError, r"raised SystemExit: 4"),
     ],
@@ -199,6 +213,8 @@ def test_target_errors_are_explained(
 ) -> None:
     (tmp_path / "needs_absent.py").write_text("import absent_thing\n")
     (tmp_path / "leaves.py").write_text("raise SystemExit(4)\n")
+    (tmp_path / "has_two.py").write_text("from collections import Counter\nclass Two: ...\nclass One: ...\n")
+    (tmp_path / "asks_for_more.py").write_text("import asks_for_more.parts\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     catalogue = discover([plugin(extractor("gone", target=target))])
     with pytest.raises(error, match=message):
@@ -208,6 +224,9 @@ def test_target_errors_are_explained(
 def test_an_options_class_must_be_one() -> None:
     catalogue = discover([plugin(extractor("odd", options="collections:Counter"))])
     with pytest.raises(PluginError, match=r"no options class.*Derive it from mer_core\.plugin\.Options"):
+        catalogue.options(ExtractorSpec, "odd", {})
+    catalogue = discover([plugin(extractor("odd", options="collections:Opt"))])
+    with pytest.raises(PluginError, match=r"has no 'Opt'.*Correct options= in the spec of 'odd'"):
         catalogue.options(ExtractorSpec, "odd", {})
 
 

@@ -44,7 +44,7 @@ def list_plugins(
     console = stdout_console()
     console.print(_table([*rows, *problems], console.width))
     for row in [*rows, *problems]:
-        if row["status"] != READY:
+        if row["reason"]:
             _explain(row["full_name"], row["status"], row["reason"], row["remedy"])
     for row in slow:
         _explain(f"{row['entry_point']}@{row['distribution']}", "slow", row["note"].removeprefix("slow: "), "")
@@ -87,7 +87,13 @@ def _table(rows: list[dict[str, Any]], width: int) -> Table:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     modality, summary = row.get("modality") or "", row.get("summary", "")
-    return (f"  {row['name']}", modality, row["distribution"], row["status"], summary)
+    return (f"  {row['name']}", modality, row["distribution"], _said(row), summary)
+
+
+def _said(row: dict[str, Any]) -> str:
+    """``ready as attention@bad`` where the name alone means another plugin; else the status."""
+    short = row["status"] != READY or row["call"] == row["name"]
+    return str(row["status"]) if short else f"{row['status']} as {row['call']}"
 
 
 def _colour(row: dict[str, Any], column: str) -> str:

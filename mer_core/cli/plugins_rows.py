@@ -39,6 +39,7 @@ def entry_row(catalogue: Catalogue, entry: Entry) -> dict[str, Any]:
         "version": spec.version,
         "summary": spec.summary,
         "status": status,
+        "call": catalogue.shortest(entry),
         "reason": reason,
         "remedy": remedy,
         "weights_licence": spec.weights_licence or None,
@@ -79,8 +80,10 @@ def _state(catalogue: Catalogue, entry: Entry) -> tuple[str, str | None, str | N
         return BROKEN, entry.problem, entry.remedy
     if absent := entry.missing_packages():
         return MISSING, f"needs {', '.join(absent)}, not installed", f"Run: {entry.install_line()}"
-    same = [e for e in catalogue.of_kind(type(entry.spec)) if e.spec.name == entry.spec.name]
-    if len(same) > 1:
-        others = " and ".join(e.distribution for e in same if e is not entry)
+    meant = catalogue.meant(type(entry.spec), entry.spec.name)
+    if meant[0].own and not entry.own:
+        return READY, "its name alone means mer's own plugin", f"Write {entry.full_name}."
+    if len(meant) > 1:
+        others = " and ".join(e.distribution for e in meant if e is not entry)
         return AMBIGUOUS, f"the name is also taken by {others}", f"Write {entry.full_name}."
     return READY, None, None

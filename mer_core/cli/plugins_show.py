@@ -8,7 +8,7 @@ import typer
 
 from mer_core.cli.flags import Json
 from mer_core.cli.output import print_json, stdout_console
-from mer_core.cli.plugins_rows import BROKEN, COLOURS, READY, entry_row, ordered, problem_row
+from mer_core.cli.plugins_rows import BROKEN, COLOURS, entry_row, ordered, problem_row
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,19 @@ DETAILS = (
 )
 """Fields of a spec that are shown where they say something."""
 
-ABOVE = {"kind", "name", "full_name", "distribution", "version", "summary", "status", "reason", "remedy", "options"}
+ABOVE = {
+    "kind",
+    "name",
+    "full_name",
+    "distribution",
+    "version",
+    "summary",
+    "status",
+    "reason",
+    "remedy",
+    "call",
+    "options",
+}
 """What is not repeated in the table of facts."""
 
 
@@ -60,7 +72,7 @@ def _documents(catalogue: Catalogue, name: str) -> list[dict[str, Any]]:
     Raises:
         PluginError: nothing, with the close match.
     """
-    entries = [e for e in ordered(catalogue.entries) if name in (e.spec.name, e.full_name)]
+    entries = [e for e in ordered(catalogue.entries) if e.answers_to(name)]
     problems = [p for p in catalogue.problems if p.answers_to(name)]
     if not (entries or problems):
         raise catalogue.unknown(name)
@@ -113,7 +125,7 @@ def _print(console: Console, document: dict[str, Any], name: str) -> None:
     console.print(Text.assemble((document[name], "bold"), f"  {what} from {document['distribution']}{version}"))
     if document.get("summary"):
         console.print(document["summary"], markup=False)
-    if document["status"] != READY:
+    if document["reason"]:
         console.print(Text.assemble((document["status"], COLOURS[document["status"]]), f": {document['reason']}"))
         console.print(document["remedy"], markup=False)
     _print_facts(console, document)

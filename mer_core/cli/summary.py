@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mer_core.cli.extract import print_failures
+from mer_core.names import readable
 
 if TYPE_CHECKING:
     from mer_core.report.model import RunReport, Score, Section
@@ -140,7 +141,7 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
     """What would be done, with disk."""
     data, disk, training = document["data"], document["disk"], document["training"]
     console.print(
-        f"[bold]Data[/]      {data['source']}: {data['clips']} clips, {data['labelled']} labelled, {data['test']} test"
+        f"[bold]Data[/]      {readable(data['source'])}: {data['clips']} clips, {data['labelled']} labelled, {data['test']} test"
     )
     console.print(f"[bold]Classes[/]   {', '.join(data['classes'])}")
     for name, stream in document["streams"].items():
@@ -150,9 +151,9 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
         f"{disk['free_bytes'] / 2**30:.1f} GiB free in {disk['cache']}",
         soft_wrap=True,
     )
-    folds = training["folds"]
+    folds, used = training["folds"], {part: readable(training[part]["name"]) for part in ("trainer", "fusion")}
     console.print(
-        f"[bold]Training[/]  {training['trainer']['name']} of {training['fusion']['name']} on {training['device']}, "
+        f"[bold]Training[/]  {used['trainer']} of {used['fusion']} on {training['device']}, "
         f"folds {folds['k']} ({folds['kind']}), seed {training['seed']}"
     )
     for note in data["notes"]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mer_core.errors import PluginError, UsageError
 from mer_core.registry import Catalogue, Entry, discover
-from mer_core.spec import plain, spec_class
+from mer_core.spec import PluginSpec, plain, spec_class
 from mer_core.testing.kit import Check, CheckFailed, Report, Result, Session
 from mer_core.testing.subject import TOLERANCE, Subject
 from mer_core.types import Derived
@@ -157,7 +157,7 @@ def find_entry(catalogue: Catalogue, name: str, kind: str | None = None) -> Entr
         PluginError: none, several, or one that cannot be used.
         UsageError: its kind has no checks.
     """
-    named = [e for e in catalogue.entries if name in (e.spec.name, e.full_name)]
+    named = catalogue.meant(PluginSpec, name)
     kinds = sorted({e.spec.kind for e in named} & set(_HOMES))
     if len(kinds) > 1:  # a module that offers plugins and listens, too, often has an entry point named like one
         kinds = [found for found in kinds if found != "listener"]

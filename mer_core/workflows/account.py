@@ -13,6 +13,7 @@ import numpy as np
 
 from mer_core.config import RunConfig
 from mer_core.engine import ClipFailure
+from mer_core.names import readable
 from mer_core.report import build
 from mer_core.report.model import (
     UNSTATED,
@@ -73,9 +74,9 @@ def build_report(
         folds=build.fold_facts(training.plan) if training.plan.folds else None,
         model=build.model_facts(
             training.model.summary,
-            config.fusion.name,
-            config.trainer.name,
-            **{config.fusion.name: config.fusion.options},
+            readable(config.fusion.name),
+            readable(config.trainer.name),
+            **{readable(config.fusion.name): config.fusion.options},
         ),
         unlabelled=_unlabelled(extraction, scores),
         provenance=_provenance(config, extraction, training, space, command),
@@ -133,7 +134,7 @@ def _data(config: RunConfig, extraction: Extraction, training: Training) -> Data
     counts = Counter(labels[labels >= 0].tolist())
     groups = {name for name in training.data.groups or () if name}
     return Data(
-        source=config.data.source,
+        source=readable(config.data.source),
         synthetic=any(str(clip.meta.get("synthetic", "")).lower() in ("true", "1") for clip in clips),
         n_labelled=int((labels >= 0).sum()),
         n_unlabelled=int((labels < 0).sum()),
@@ -209,14 +210,14 @@ def _provenance(
 
     folds = [[training.data.ids[row] for row in fold.val] for fold in training.plan.folds]
     weights = {
-        choice.extractor: licence
+        readable(choice.extractor): licence
         for choice in config.streams.values()
         if (licence := space.catalogue.find(ExtractorSpec, choice.extractor).weights_licence)
     }
     return Provenance(
         command=command,
-        preset=config.preset,
-        protocol=config.protocol,
+        preset=readable(config.preset),
+        protocol=readable(config.protocol),
         device=pick_device(config.device),
         threads=torch.get_num_threads(),
         platform=_platform(),

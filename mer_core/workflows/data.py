@@ -40,7 +40,7 @@ def find_source(choice: DataChoice, space: Workspace) -> Path:
 
 
 def _is_dataset(name: str, space: Workspace) -> bool:
-    return any(name in (entry.spec.name, entry.full_name) for entry in space.catalogue.of_kind(DatasetSpec))
+    return bool(space.catalogue.meant(DatasetSpec, name))
 
 
 def _prepare(choice: DataChoice, space: Workspace) -> Path:

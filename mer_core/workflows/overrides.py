@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from mer_core.config import PluginChoice, RunConfig, StreamChoice
-from mer_core.errors import UsageError
-from mer_core.registry import Catalogue
+from mer_core.owners import Asked, asked_of, refuse_strangers
+from mer_core.registry import Catalogue, Entry
 from mer_core.spec import DeriverSpec, ExtractorSpec
-
-Asked = Mapping[str, Mapping[str, Any]]
 
 
 def override_options(config: RunConfig, asked: Asked, catalogue: Catalogue) -> RunConfig:
@@ -20,24 +17,23 @@ def override_options(config: RunConfig, asked: Asked, catalogue: Catalogue) -> R
         UsageError: an owner that takes no part.
         OptionError: naming the option.
     """
-    owners = {*config.streams, *(c.extractor for c in config.streams.values())}
-    owners |= {choice.name for choice in config.derivers.values()}
-    for owner in asked:
-        if owner not in owners:
-            raise UsageError(
-                f"option owner {owner!r} takes no part in this model.", f"Owners are {', '.join(sorted(owners))}."
-            )
-    streams = {name: _stream(name, choice, asked, catalogue) for name, choice in config.streams.items()}
+    readers = [catalogue.entry(ExtractorSpec, choice.extractor) for choice in config.streams.values()]
+    makers = [catalogue.entry(DeriverSpec, choice.name) for choice in config.derivers.values()]
+    refuse_strangers(asked, config.streams, [*readers, *makers], "this model")
+    streams = {name: _stream(name, own, asked, catalogue, readers) for name, own in config.streams.items()}
     derivers = {name: _deriver(choice, asked, catalogue) for name, choice in config.derivers.items()}
     return config.model_copy(update={"streams": streams, "derivers": derivers})
 
 
-def _stream(name: str, choice: StreamChoice, asked: Asked, catalogue: Catalogue) -> StreamChoice:
-    wanted = {**choice.options, **asked.get(choice.extractor, {}), **asked.get(name, {})}
-    options = catalogue.options(ExtractorSpec, choice.extractor, wanted)
+def _stream(
+    name: str, choice: StreamChoice, asked: Asked, catalogue: Catalogue, readers: Iterable[Entry]
+) -> StreamChoice:
+    own = asked_of(asked, catalogue.entry(ExtractorSpec, choice.extractor), readers)
+    options = catalogue.options(ExtractorSpec, choice.extractor, {**choice.options, **own, **asked.get(name, {})})
     return choice.model_copy(update={"options": options.model_dump(mode="json")})
 
 
 def _deriver(choice: PluginChoice, asked: Asked, catalogue: Catalogue) -> PluginChoice:
-    options = catalogue.options(DeriverSpec, choice.name, {**choice.options, **asked.get(choice.name, {})})
+    own = asked_of(asked, catalogue.entry(DeriverSpec, choice.name))
+    options = catalogue.options(DeriverSpec, choice.name, {**choice.options, **own})
     return choice.model_copy(update={"options": options.model_dump(mode="json")})

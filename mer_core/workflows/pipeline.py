@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mer_core.config import RunConfig, validate_config
-from mer_core.errors import DataError, UsageError
+from mer_core.config import PluginChoice, RunConfig, validate_config
+from mer_core.errors import DataError, PluginError, UsageError
 from mer_core.protocols import Fusion, Model, Trainer
 from mer_core.registry import Catalogue
-from mer_core.spec import ExtractorSpec, FusionSpec, TrainerSpec
+from mer_core.spec import DeriverSpec, ExtractorSpec, FusionSpec, PluginSpec, TrainerSpec
 from mer_core.workflows.workspace import Workspace, pick_device
 
 PIPELINE_FILE = "pipeline.json"
@@ -82,9 +82,41 @@ def load_pipeline(folder: Path, space: Workspace, device: str | None = None) -> 
     config = validate_config(document["config"])
     streams = {name: choice for name, choice in config.streams.items() if name in document["streams"]}
     config = config.model_copy(update={"streams": streams, "device": device or config.device})
+    config = _settled(config, space.catalogue, folder / PIPELINE_FILE)
     _check_versions(document["versions"], config, space.catalogue)
     model = make_trainer(config, space.catalogue).load(folder, make_fusion(config, space.catalogue))
     return Pipeline(config, model, document["fingerprints"], document["facts"])
+
+
+def _settled(config: RunConfig, catalogue: Catalogue, file: Path) -> RunConfig:
+    """``config`` with names as they are saved now; older models name every plugin by its bare name.
+
+    Raises:
+        PluginError: a name that now means several plugins, or none.
+    """
+
+    def name(kind: type[PluginSpec], given: str) -> str:
+        meant = [entry.full_name for entry in catalogue.meant(kind, given)]
+        if len(meant) > 1:
+            what = f"{file} names the {kind.kind} {given!r}, and there are {' and '.join(meant)}."
+            raise PluginError(what, f"Write the one that it was trained with in place of {given!r} there.")
+        return catalogue.entry(kind, given).saved_name
+
+    def chosen(kind: type[PluginSpec], choice: PluginChoice) -> PluginChoice:
+        return choice.model_copy(update={"name": name(kind, choice.name)})
+
+    streams = {
+        stream: own.model_copy(update={"extractor": name(ExtractorSpec, own.extractor)})
+        for stream, own in config.streams.items()
+    }
+    return config.model_copy(
+        update={
+            "streams": streams,
+            "derivers": {artefact: chosen(DeriverSpec, own) for artefact, own in config.derivers.items()},
+            "fusion": chosen(FusionSpec, config.fusion),
+            "trainer": chosen(TrainerSpec, config.trainer),
+        }
+    )
 
 
 def refuse_arrays(folder: Path, pipeline: Pipeline) -> None:
