@@ -48,7 +48,7 @@ def whole(folder: Path) -> float | None:
     space: Workspace = open_workspace(folder, workers=2, progress=show)
     common: Settings = {"modalities": ["speech", "text"], "seed": 1}
     result: RunResult = run("clips.csv", out=folder, space=space, **common)
-    run(folds="loo", options={"sample": {"clips": 48}})
+    run(folds="loo", options={"sample": {"clips": 48}}, fusion_options={"hidden": 8})
     for subset in result.report.subsets:
         print(subset.modalities, subset.waf)
     for row in result.rows:
