@@ -226,7 +226,7 @@ def test_what_cannot_be_fitted_is_refused(train_set: FeatureSet) -> None:
         fit(compose({"text": np.ones((2, 2))}, ["sad", "happy"], splits=["unlabelled"] * 2))
     with pytest.raises(TooLittleDataError, match="every labelled clip is of the split 'test'"):
         fit(compose({"text": np.ones((2, 2))}, ["sad", "happy"], splits=["test"] * 2))
-    with pytest.raises(UsageError, match="Owners are attention and cv"):
+    with pytest.raises(UsageError, match="Owners here are attention, cv"):
         fit(train_set, options={"concat": {"hidden": 8}})
     with pytest.raises(OptionError, match=r"attention: no option 'hiden' \(did you mean 'hidden'\?\)"):
         fit(train_set, fusion_options={"hiden": 8})
