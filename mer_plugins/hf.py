@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mer_core.plugin import Field, Options, PluginError, Weights
@@ -70,19 +71,37 @@ def load(folder: Path, device: str, *, auto: str = "AutoModel", trust_remote_cod
     """
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     try:
-        model, told = getattr(transformers, auto).from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=trust_remote_code,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError) as error:
+        with _quietly():
+            model, told = getattr(transformers, auto).from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=trust_remote_code,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         raise unreadable(folder, error) from error
     _refuse_gaps(folder, model, told)
     return model.eval().requires_grad_(False).to(device)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No progress bar and no table of names; what matters of it is an error."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def unreadable(folder: Path, error: Exception) -> PluginError:
@@ -136,4 +155,3 @@ def last_layers(output: Any, count: int, combine: str) -> Tensor:
         )
     total: Tensor = sum(states[-count:])  # type: ignore[assignment]
     return total / count if combine == "mean" else total
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mer_core.plugin import ExtractorSpec, TextInput
+from mer_plugins.text.weights import APACHE, ENCODERS
 
 TEXT = [
     ExtractorSpec(
@@ -14,5 +15,16 @@ TEXT = [
         inputs={"text": TextInput()},
         level="clip",
         per_thread=True,
+    ),
+    ExtractorSpec(
+        name="hf-text",
+        target="mer_plugins.text.transformer:HfText",
+        options="mer_plugins.text.transformer_options:HfTextOptions",
+        summary="BERT, RoBERTa, MacBERT, ELECTRA, XLNet and kin: last four layers of each token",
+        modality="text",
+        inputs={"text": TextInput()},
+        requires=("torch", "transformers"),
+        weights=ENCODERS,
+        weights_licence=f"{APACHE} (the default's)",
     ),
 ]
