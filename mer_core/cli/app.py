@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from mer_core.cli import INTERRUPTED, dataset, doctor, evaluate, extract, faces, features, plugins, predict, run, train
+from mer_core.cli import (
+    INTERRUPTED,
+    dataset,
+    doctor,
+    evaluate,
+    extract,
+    faces,
+    features,
+    plugins,
+    predict,
+    run,
+    train,
+    weights,
+)
 from mer_core.errors import EnvironmentProblem, MerError, UsageError
 
 
@@ -27,6 +40,7 @@ def build_app() -> typer.Typer:
     app.add_typer(features.app, name="features")
     app.add_typer(faces.app, name="faces")
     app.add_typer(plugins.app, name="plugins")
+    app.add_typer(weights.app, name="weights")
     app.command()(doctor.command)
     for registered, module in zip(
         app.registered_commands, (run, extract, train, predict, evaluate, doctor), strict=True

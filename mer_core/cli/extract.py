@@ -31,6 +31,7 @@ def command(
     frames: Annotated[bool, typer.Option("--frames", help="Keep frame-level features, not only statistics.")] = False,
     config: flags.Config = None,
     cache: flags.CacheFlag = None,
+    weights_dir: flags.WeightsDir = None,
     device: flags.Device = None,
     workers: flags.Workers = None,
     strict: flags.Strict = False,

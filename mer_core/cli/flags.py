@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -59,6 +60,15 @@ OptionFlag = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="A run's config.toml.", rich_help_panel=WORK)]
 CacheFlag = Annotated[Path | None, typer.Option("--cache", help="Cache folder.", rich_help_panel=WORK)]
+WeightsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights-dir",
+        help="Folder of prepared weights, each below its name (MER_WEIGHTS).",
+        rich_help_panel=WORK,
+        callback=lambda folder: use_weights(folder),
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda:0 ...", show_default="auto", rich_help_panel=WORK)]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Decoding threads.", show_default="all cores", rich_help_panel=WORK)
@@ -72,6 +82,19 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 Seed = Annotated[
     int | None, typer.Option(help="Seed of folds and training.", show_default="0", rich_help_panel=TRAINING)
 ]
+
+
+def use_weights(folder: Path | None) -> Path | None:
+    """Let this process and those that it starts look for weights in ``folder``.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if folder is not None:
+        if not folder.is_dir():
+            raise UsageError(f"--weights-dir {folder}: there is no such folder.", "Name a folder of weights.")
+        os.environ["MER_WEIGHTS"] = str(folder.resolve())
+    return folder
 
 
 def pairs(items: list[str] | None, flag: str) -> dict[str, str]:

@@ -27,6 +27,7 @@ def command(
     column: flags.Column = None,
     option: flags.OptionFlag = None,
     cache: flags.CacheFlag = None,
+    weights_dir: flags.WeightsDir = None,
     device: flags.Device = None,
     workers: flags.Workers = None,
     strict: flags.Strict = False,

@@ -77,6 +77,7 @@ def command(
     plan: Plan = False,
     config: flags.Config = None,
     cache: flags.CacheFlag = None,
+    weights_dir: flags.WeightsDir = None,
     device: flags.Device = None,
     workers: flags.Workers = None,
     strict: flags.Strict = False,

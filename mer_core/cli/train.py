@@ -31,6 +31,7 @@ def command(
     out: run_command.Out = None,
     config: flags.Config = None,
     cache: flags.CacheFlag = None,
+    weights_dir: flags.WeightsDir = None,
     device: flags.Device = None,
     strict: flags.Strict = False,
     no_listeners: run_command.NoListeners = False,

@@ -1,0 +1,134 @@
+"""``mer weights list|fetch|path|verify``: published weights, fetched only when asked."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mer_core.cli.flags import Json, WeightsDir
+from mer_core.cli.output import print_json, stderr_console, stdout_console
+
+if TYPE_CHECKING:
+    from mer_core.spec import Weights
+    from mer_core.workflows.weights import Listed, Verified
+
+app = typer.Typer(help="Prepare the weights that plugins load.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A name of 'mer weights list', or a hub id (owner/name).")]
+Revision = Annotated[str, typer.Option(help="Commit, branch or tag, in place of the pinned one.")]
+
+
+@app.command("list")
+def list_all(weights_dir: WeightsDir = None, json: Json = False) -> None:
+    """List all weights with size, licence, and whether they are on this machine."""
+    from rich.table import Table
+
+    from mer_core.registry import discover
+    from mer_core.workflows.weights import list_weights
+
+    rows = [_row(one) for one in list_weights(discover())]
+    if json:
+        print_json(rows)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("name", "size", "here", "licence", "for", "hub id"):
+        table.add_column(column, no_wrap=column in ("name", "size", "here"))
+    for row in rows:
+        here = "[green]yes[/]" if row["path"] else "no"
+        table.add_row(row["name"], row["size"], here, row["licence"], ", ".join(row["plugins"]), row["repo"])
+    stdout_console().print(table)
+
+
+@app.command("fetch")
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="Names of 'mer weights list', or hub ids (owner/name).")],
+    revision: Revision = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Download weights into the hub's cache (HF_HOME), after showing size and licence."""
+    from mer_core.registry import discover
+    from mer_core.workflows.weights import fetch_weights, find_weights
+
+    catalogue = discover()
+    wanted = [find_weights(catalogue, name) for name in names]
+    for one in wanted:
+        stderr_console().print(_about(one), markup=False)
+    if not yes and sys.stdin.isatty() and not typer.confirm("Download?", default=True, err=True):
+        raise typer.Exit(1)
+    for one in wanted:
+        typer.echo(fetch_weights(catalogue, one.name, revision))
+
+
+@app.command("path")
+def path(name: Name, revision: Revision = "", weights_dir: WeightsDir = None) -> None:
+    """Print where weights are; exit 3 with the fetch command if they are not here."""
+    from mer_core.registry import discover
+    from mer_core.workflows.weights import locate_weights
+
+    typer.echo(locate_weights(discover(), name, revision))
+
+
+@app.command("verify")
+def verify(
+    name: Name,
+    device: Annotated[str, typer.Option(help="cpu, cuda:0 ...")] = "cpu",
+    weights_dir: WeightsDir = None,
+    json: Json = False,
+) -> None:
+    """Load weights as the plugins do; compare dimension and parameter count, and extract a feature. Exit 1 if wrong."""
+    from mer_core.registry import discover
+    from mer_core.workflows.weights import verify_weights
+
+    found = verify_weights(discover(), name, device)
+    if json:
+        print_json([_verified(one) for one in found])
+    else:
+        for one in found:
+            _print(one)
+    if any(one.wrong for one in found):
+        raise typer.Exit(1)
+
+
+def _row(one: Listed) -> dict[str, Any]:
+    from mer_core.weights import readable_size
+
+    weights = one.weights
+    return {
+        "name": weights.name,
+        "repo": weights.repo,
+        "revision": weights.revision,
+        "bytes": weights.bytes,
+        "size": readable_size(weights.bytes) if weights.bytes else "",
+        "licence": weights.licence,
+        "dim": weights.dim,
+        "parameters": weights.parameters,
+        "plugins": [name.partition("@")[0] for name in one.plugins],
+        "path": one.place,
+    }
+
+
+def _about(weights: Weights) -> str:
+    from mer_core.weights import readable_size
+
+    size = readable_size(weights.bytes) if weights.bytes else "of unknown size"
+    return f"{weights.name}: {weights.repo} at {weights.revision}, {size}, licence {weights.licence or 'not stated'}"
+
+
+def _verified(one: Verified) -> dict[str, Any]:
+    return {
+        "plugin": one.plugin,
+        "path": one.path,
+        "dim": one.dim,
+        "parameters": one.parameters,
+        "wrong": list(one.wrong),
+    }
+
+
+def _print(one: Verified) -> None:
+    console = stdout_console()
+    mark = "[bold red]✗[/]" if one.wrong else "[green]✓[/]"
+    console.print(f"{mark} {one.plugin}: {one.parameters:,} parameters, {one.dim} columns, from {one.path}")
+    for line in one.wrong:
+        console.print(f"  {line}", markup=False)
