@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import files
 
 from mer_core import open_workspace
 from mer_core.announce import HOOKS, Announcer, ListenerProblem
 from mer_core.cli.progress import show_progress
 from mer_core.events import Event, FeaturesReady, FoldFinished, RunFinished, RunStarted
 from mer_core.hookspecs import hookimpl
-from mer_core.plugin import FusionSpec
+from mer_core.plugin import FusionSpec, PluginError
 from mer_core.registry import discover
+from mer_core.scaffold import render_package
 from mer_core.workflows.run import RunResult, run
 
 PAGE = Path(__file__).parent.parent / "docs" / "plugins" / "events.md"
@@ -176,12 +179,13 @@ def test_a_listener_that_raises_is_reported_once_and_harms_nothing(
 
 def test_a_run_that_fails_is_announced_as_failed(sample_cache: Path, tmp_path: Path) -> None:
     listener = Listener()
-    with pytest.raises(RuntimeError, match="no such layer"):
+    with pytest.raises(PluginError, match="raised RuntimeError in build: no such layer"):
         small_run(tmp_path / "run", sample_cache, [Broken(), listener], fusion="broken")
-    assert [type(event) for event in listener.heard] == [RunStarted, FeaturesReady, RunFinished]
+    assert [type(event) for event in listener.heard] == [RunStarted, RunFinished]
     last = listener.heard[-1]
     assert isinstance(last, RunFinished)
-    assert (last.status, last.error, last.report) == ("failed", "RuntimeError: no such layer", {})
+    assert (last.status, last.report) == ("failed", {})
+    assert "fusion broken@extra raised RuntimeError in build: no such layer" in last.error
 
 
 def test_an_interrupted_run_is_announced_as_interrupted(sample_cache: Path, tmp_path: Path) -> None:
@@ -214,6 +218,14 @@ def test_what_listeners_print_spoils_no_json_document(capsys: pytest.CaptureFixt
     with show_progress(quiet=True):
         print("logged in")
     assert capsys.readouterr() == ("", "logged in\n")
+
+
+def test_the_files_of_the_page_are_those_that_the_scaffold_writes() -> None:
+    shown, written = files(PAGE), render_package("fold-csv", "listener")
+    assert set(shown) == {"pyproject.toml", "fold_csv/listener.py", "tests/test_fold_csv.py"}
+    version = re.compile(r"mer-toolkit>=[\d.]+")
+    for path, text in shown.items():
+        assert version.sub("mer", text) == version.sub("mer", written[path]), path
 
 
 def test_the_page_names_every_hook_and_what_its_event_has() -> None:

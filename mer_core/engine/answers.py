@@ -46,7 +46,7 @@ def bisect(call: Callable[[Sequence[Sample]], Any], samples: Sequence[Sample], s
         answers = list(call(samples))
         if len(answers) == len(samples):
             return answers
-        reason = f"returned {len(answers)} answers for {len(samples)} clips"
+        reason = f"returned {_count(len(answers), 'answer')} for {_count(len(samples), 'clip')}"
     except MediaError as error:
         reason, cause = str(error), "decode"
     except (Exception, SystemExit) as error:
@@ -55,6 +55,10 @@ def bisect(call: Callable[[Sequence[Sample]], Any], samples: Sequence[Sample], s
         return [Failure(reason, cause)]
     half = len(samples) // 2
     return bisect(call, samples[:half], stage) + bisect(call, samples[half:], stage)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun if n == 1 else noun + 's'}"
 
 
 def _stage(job: Job) -> str:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from mer_core.report.words import TITLES, bounds, count, listed, number, percent, sections, sentence, units, worth
 
 if TYPE_CHECKING:
-    from mer_core.report.model import RunReport, Score, Section, Subset
+    from mer_core.report.model import Presence, RunReport, Score, Section, Subset
 
 FEW_UNITS = 10
 FEW_CLIPS = 5
 ENOUGH_LABELS = 100
 MUCH_MISSING = 0.25
+FAILED = "failed: "
+"""How the reason begins why a clip lacks a modality that something went wrong with."""
 
 
 def find(report: RunReport) -> tuple[str, ...]:
@@ -144,8 +146,16 @@ def _about_clips(report: RunReport) -> Iterator[str]:
             )
     for one in report.presence:
         if one.missing and one.missing >= MUCH_MISSING * (one.present + one.missing):
-            yield f"{one.modality.capitalize()} is missing in {one.missing:,} of {one.present + one.missing:,} clips."
+            yield _absence(one)
     if report.failures:
         clips, stages = len({one.id for one in report.failures}), Counter(one.stage for one in report.failures)
         where = listed([f"{stage} ({n:,})" for stage, n in stages.most_common()])
         yield f"{count(clips, 'clip')} failed, wholly or in part, at: {where}. The list is under Failures."
+
+
+def _absence(one: Presence) -> str:
+    """Clips without a modality: those that have nothing of the kind, and those that something failed with."""
+    failed = sum(n for reason, n in one.reasons.items() if reason.startswith(FAILED))
+    parts = [(one.missing - failed, "is missing in"), (failed, "failed in")]
+    told = " and ".join(f"{verb} {n:,}" for n, verb in parts if n)
+    return f"{one.modality.capitalize()} {told} of {one.present + one.missing:,} clips."

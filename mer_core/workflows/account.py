@@ -15,6 +15,7 @@ from mer_core.config import RunConfig
 from mer_core.engine import ClipFailure
 from mer_core.names import readable
 from mer_core.report import build
+from mer_core.report.findings import FAILED
 from mer_core.report.model import (
     UNSTATED,
     Data,
@@ -29,6 +30,8 @@ from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import any_present, present_modalities
 from mer_core.workflows.log import RunLog
+from mer_core.workflows.lost import failed_streams
+from mer_core.workflows.preflight import protocol_gaps
 from mer_core.workflows.train import Training
 from mer_core.workflows.workspace import Workspace, pick_device
 
@@ -82,7 +85,11 @@ def build_report(
         provenance=_provenance(config, extraction, training, space, command),
         timing={**log.timing, "total": log.seconds},
         files=dict(files),
-        warnings=(*extraction.warnings, *_shared_with_test(extraction, training)),
+        warnings=(
+            *extraction.warnings,
+            *protocol_gaps(config, space.catalogue),
+            *_shared_with_test(extraction, training),
+        ),
     )
 
 
@@ -155,13 +162,8 @@ def _reasons(extraction: Extraction) -> dict[str, dict[str, str]]:
         found.setdefault(stream.partition(":")[0], {}).update(reasons)
     for failure in extraction.report.failures:
         for stream in failed_streams(failure, extraction.config):
-            found.setdefault(stream.partition(":")[0], {})[failure.id] = f"failed: {failure.stage}"
+            found.setdefault(stream.partition(":")[0], {})[failure.id] = f"{FAILED}{failure.stage}"
     return found
-
-
-def failed_streams(failure: ClipFailure, config: RunConfig) -> list[str]:
-    """The streams that a failure cost its clip; all of them where it names none."""
-    return [name.strip() for name in failure.stream.split(",")] if failure.stream else list(config.streams)
 
 
 def _streams(config: RunConfig, extraction: Extraction, space: Workspace) -> tuple[Stream, ...]:

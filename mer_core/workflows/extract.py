@@ -12,12 +12,14 @@ from mer_core.data.dataset import ClipTable
 from mer_core.engine import EngineSettings, ExtractorJob, ExtractPlan, ExtractReport
 from mer_core.engine import extract as run_engine
 from mer_core.engine import plan as plan_engine
+from mer_core.registry import Catalogue
 from mer_core.settings import Settings, refuse_unknown
 from mer_core.store import FeatureStore
 from mer_core.types import FeatureSet, StreamInfo
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.features import feature_set
 from mer_core.workflows.jobs import build_jobs
+from mer_core.workflows.lost import why_empty
 from mer_core.workflows.workspace import Workspace, open_workspace, pick_device
 
 
@@ -73,7 +75,7 @@ def extract_clips(
     settings = _settings(config, space, shard, keep_frames)
     groups = clip_groups(table.clips, config.folds.group)
     report = run_engine(table.clips, jobs, derivers, store, settings, space.progress)
-    streams, warnings = _pooled(config, jobs, report, store)
+    streams, warnings = _pooled(config, jobs, report, store, space.catalogue)
     return Extraction(
         config=config,
         table=table,
@@ -104,7 +106,7 @@ def _settings(config: RunConfig, space: Workspace, shard: tuple[int, int] | None
 
 
 def _pooled(
-    config: RunConfig, jobs: list[ExtractorJob], report: ExtractReport, store: FeatureStore
+    config: RunConfig, jobs: list[ExtractorJob], report: ExtractReport, store: FeatureStore, catalogue: Catalogue
 ) -> tuple[dict[str, Any], list[str]]:
     """Streams as ``{name: (info, values, present)}``; a stream that no clip has is left out and named."""
     streams, warnings = {}, []
@@ -112,7 +114,10 @@ def _pooled(
         pooling = config.streams[job.name].pooling
         values, present = store.table(job.fingerprint, job.about).pooled(report.keys[job.name], pooling)
         if not present.any():
-            warnings.append(f"No clip has {job.name}; the stream is left out.")
+            why, remedy = why_empty(job.name, report, config, catalogue)
+            warnings.append(
+                f"No clip has {job.name}{f' ({why})' if why else ''}; the stream is left out. {remedy}".strip()
+            )
             continue
         info = StreamInfo(name=job.name, modality=job.spec.modality, dim=int(values.shape[1]))
         streams[job.name] = (info, values, present)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from mer_core.errors import MerError
 
 
 class RunLog:
@@ -39,12 +42,23 @@ class RunLog:
         """Log the beginning, the end or the failure of a stage, and time it."""
         began = time.monotonic()
         self.write(f"{name} started", **facts)
+        with self.watch(name):
+            yield
+        self.finish(name, began)
+
+    @contextmanager
+    def watch(self, name: str) -> Iterator[None]:
+        """Log the failure of ``name``, with the traceback of what nobody foresaw; the error then says where it is."""
         try:
             yield
         except BaseException as error:
-            self.write(f"{name} failed", error=f"{type(error).__name__}: {error}")
+            cause = error.__cause__ if isinstance(error, MerError) else error
+            unforeseen = isinstance(cause, Exception | SystemExit) and not isinstance(cause, MerError)
+            lines = {"traceback": "".join(traceback.format_exception(cause))} if unforeseen else {}
+            self.write(f"{name} failed", error=f"{type(error).__name__}: {error}", **lines)
+            if unforeseen and isinstance(error, MerError):
+                error.hint = f"{error.hint} The traceback is in {self.file}.".strip()
             raise
-        self.finish(name, began)
 
     def finish(self, name: str, began: float, **facts: Any) -> None:
         """Log the end of a stage that began at ``began`` (monotonic seconds)."""

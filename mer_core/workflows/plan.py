@@ -7,15 +7,22 @@ from typing import Any
 
 from mer_core.config import RunConfig
 from mer_core.errors import DataError
+from mer_core.report.words import count
 from mer_core.workflows.data import load_data
 from mer_core.workflows.extract import plan_extraction
+from mer_core.workflows.preflight import check_start, protocol_gaps
 from mer_core.workflows.workspace import Workspace, pick_device
 
 
 def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
-    """Clips, streams to extract or reuse, bytes on disk, folds, fusion and trainer; JSON-able."""
+    """Clips, streams and artefacts to make or reuse, bytes on disk, folds, fusion and trainer; JSON-able.
+
+    Raises:
+        MerError: as the run would before it extracts anything.
+    """
     table = load_data(config.data, space)
     labelled = [c for c in table.clips if c.label and c.split not in ("test", "unlabelled")]
+    check_start(config, table.targets, space.catalogue)
     found = plan_extraction(config, table, space)
     return {
         "data": {
@@ -35,6 +42,10 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
             }
             for name, choice in config.streams.items()
         },
+        "derivers": {
+            name: {"deriver": config.derivers[name].name, "derive": part.extract, "reuse": part.reuse}
+            for name, part in found.derived.items()
+        },
         "disk": {
             "needed_bytes": found.bytes,
             "free_bytes": shutil.disk_usage(space.cache.root).free,
@@ -47,6 +58,7 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
             "seed": config.seed,
             "device": pick_device(config.device),
         },
+        "warnings": list(protocol_gaps(config, space.catalogue)),
     }
 
 
@@ -57,7 +69,7 @@ def refuse_unextracted(config: RunConfig, space: Workspace) -> None:
         DataError: naming the streams and how many clips lack them.
     """
     found = plan_extraction(config, load_data(config.data, space), space)
-    open_streams = [f"{name} ({part.extract} clips)" for name, part in found.streams.items() if part.extract]
+    open_streams = [f"{name} ({count(part.extract, 'clip')})" for name, part in found.streams.items() if part.extract]
     if open_streams:
         raise DataError(
             f"features are not extracted yet: {', '.join(open_streams)}.",

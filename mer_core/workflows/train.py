@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mer_core.blame import blame
 from mer_core.config import RunConfig
 from mer_core.data.dataset import ClipTable
 from mer_core.data.folds import FoldPlan, plan_folds
+from mer_core.engine import ClipFailure
 from mer_core.errors import TooLittleDataError
 from mer_core.protocols import Model
+from mer_core.registry import Catalogue
 from mer_core.types import FeatureSet
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import any_present, label_indices, take
-from mer_core.workflows.pipeline import make_fusion, make_trainer
+from mer_core.workflows.guarded import guard
+from mer_core.workflows.lost import failures_of, why_empty
+from mer_core.workflows.pipeline import fusion_entry, make_fusion, make_trainer, trainer_entry
 from mer_core.workflows.predict import unusable
 from mer_core.workflows.workspace import Workspace, open_workspace
 
@@ -47,28 +52,44 @@ def train(extraction: Extraction, *, space: Workspace | None = None) -> Training
     Raises:
         TooLittleDataError: nothing can be learnt; the message names the class that lacks clips.
     """
-    rows, plan = _plan(extraction)
-    return train_rows(extraction.features, rows, plan, extraction.config, space or open_workspace())
+    space = space or open_workspace()
+    rows, plan = _plan(extraction, space.catalogue)
+    return train_rows(extraction.features, rows, plan, extraction.config, space)
 
 
 def train_rows(features: FeatureSet, rows: IntArray, plan: FoldPlan, config: RunConfig, space: Workspace) -> Training:
     """Fit the configuration's fusion to ``rows`` of ``features``; the plan's folds index into ``rows``."""
     data = take(features, rows, plan.folds)
     fusion, trainer = make_fusion(config, space.catalogue), make_trainer(config, space.catalogue)
-    return Training(trainer.fit(fusion, data, config.seed, space.progress), data, rows, plan)
+    entry = trainer_entry(config, space.catalogue)
+    with blame(entry, "fit", fusion_entry(config, space.catalogue)):
+        model = trainer.fit(fusion, data, config.seed, space.progress)
+    return Training(guard(model, entry), data, rows, plan)
 
 
-def _plan(extraction: Extraction) -> tuple[IntArray, FoldPlan]:
+def _plan(extraction: Extraction, catalogue: Catalogue) -> tuple[IntArray, FoldPlan]:
     """:func:`plan_training`, whose refusal also tells what became of the clips."""
     try:
         return plan_training(extraction.features, extraction.config)
     except TooLittleDataError as error:
-        lost = [*extraction.report.failures, *unusable(extraction.features, extraction.report)]
-        if not lost:
-            raise
-        first = lost[0]
-        example = f"{len(lost)} of {len(extraction.table.clips)} clips cannot be used; {first.id}: {first.reason}"
-        raise TooLittleDataError(f"{error.message} {example}", error.hint) from None
+        what, hint = _lost(extraction, catalogue)
+        raise TooLittleDataError(f"{error.message} {what}".strip(), hint or error.hint) from None
+
+
+def _lost(extraction: Extraction, catalogue: Catalogue) -> tuple[str, str]:
+    """What became of the clips that cannot be used, and what to do if a plugin failed with all of them."""
+    config, report = extraction.config, extraction.report
+    for stream in config.streams:
+        why, remedy = why_empty(stream, report, config, catalogue)
+        if why and stream not in extraction.features.table:
+            return _example(why, failures_of(stream, report, config)[0]), remedy
+    lost = [*report.failures, *unusable(extraction.features, report)]
+    clips = len({failure.id for failure in lost})
+    return (_example(f"{clips} of {len(extraction.table.clips)} clips cannot be used", lost[0]) if lost else ""), ""
+
+
+def _example(what: str, first: ClipFailure) -> str:
+    return _sentence(f"{what}; {first.id}: {first.reason}")
 
 
 def refuse_untrainable(table: ClipTable, config: RunConfig) -> None:

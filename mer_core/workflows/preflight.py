@@ -1,0 +1,97 @@
+"""Before hours of extraction: can the fusion and the trainer start at all, and is the protocol kept?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from mer_core.blame import blame, title
+from mer_core.config import PluginChoice, RunConfig
+from mer_core.engine.answers import make_instance
+from mer_core.errors import PluginError
+from mer_core.names import readable
+from mer_core.pooling import pooled_dim
+from mer_core.protocols import Fusion
+from mer_core.registry import Catalogue, Entry
+from mer_core.report.words import listed
+from mer_core.spec import FusionSpec, ProtocolSpec, TrainerSpec
+from mer_core.types import StreamInfo, TargetSpec
+from mer_core.workflows.jobs import build_jobs
+from mer_core.workflows.pipeline import fusion_entry, make_fusion, make_trainer, trainer_entry
+
+WIDTH = 768
+"""Columns of each stream in a first try; where that fails, the extractors are asked for theirs."""
+
+MOST_OPTIONS = 4
+
+
+def check_start(config: RunConfig, targets: TargetSpec, catalogue: Catalogue) -> None:
+    """Make the run's trainer and fusion, build the fusion once over the run's streams, and drop them.
+
+    No random numbers of the run are used up.
+
+    Raises:
+        MerError: one of them cannot be imported, made or built.
+    """
+    trainer = make_trainer(config, catalogue)
+    absent = [name for name in ("fit", "load") if not callable(getattr(trainer, name, None))]
+    if absent:
+        what = f"{title(trainer_entry(config, catalogue))} has no method {absent[0]!r}."
+        raise PluginError(what, "See 'Trainer' in docs/plugins/reference.md.")
+    fusion, entry = make_fusion(config, catalogue), fusion_entry(config, catalogue)
+    with suppress(Exception):
+        return _build(fusion, entry, {name: _stream(name, WIDTH) for name in config.streams}, targets)
+    return _build(fusion, entry, _true_streams(config, catalogue), targets)
+
+
+def _build(fusion: Fusion, entry: Entry, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> None:
+    import torch
+
+    with torch.random.fork_rng(devices=[]), blame(entry, "build"):
+        module: object = fusion.build(streams, targets)
+    if not isinstance(module, torch.nn.Module):
+        what = f"{title(entry)}: build returned {type(module).__name__}, not a torch.nn.Module."
+        raise PluginError(what, "Return the module.")
+
+
+def _true_streams(config: RunConfig, catalogue: Catalogue) -> dict[str, StreamInfo]:
+    """The run's streams as their extractors declare them, which have to be made for that."""
+    found = {}
+    for job in build_jobs(config, catalogue)[0]:
+        dim = int(make_instance(job, "cpu").dim)
+        width = dim if job.spec.level == "clip" else pooled_dim(dim, config.streams[job.name].pooling)
+        found[job.name] = _stream(job.name, width)
+    return found
+
+
+def _stream(name: str, width: int) -> StreamInfo:
+    return StreamInfo(name=name, modality=name.partition(":")[0], dim=width)
+
+
+def protocol_gaps(config: RunConfig, catalogue: Catalogue) -> tuple[str, ...]:
+    """What the chosen fusion and trainer cannot keep of the run's protocol, in one sentence if anything."""
+    if not config.protocol:
+        return ()
+    spec = catalogue.find(ProtocolSpec, config.protocol)
+    parts = [
+        *_unknown(catalogue, TrainerSpec, config.trainer, spec.trainer_options),
+        *_unknown(catalogue, FusionSpec, config.fusion, spec.fusion_options),
+    ]
+    return (f"Protocol {readable(config.protocol)} is only partly kept: {'; '.join(parts)}.",) if parts else ()
+
+
+def _unknown(
+    catalogue: Catalogue,
+    kind: type[TrainerSpec] | type[FusionSpec],
+    choice: PluginChoice,
+    wanted: Mapping[str, Any],
+) -> list[str]:
+    known = catalogue.options_class(kind, choice.name).model_fields
+    absent = [repr(key) for key in wanted if key not in known]
+    return [f"{kind.kind} {readable(choice.name)} has no option {_some(absent)}"] if absent else []
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_OPTIONS
+    return ", ".join([*names[:MOST_OPTIONS], f"… ({more} more)"]) if more > 0 else listed(list(names))
