@@ -44,6 +44,15 @@ class Count:
         return Features(np.array([text.content.count(letter) for letter in self.letters], np.float32))
 """
 
+TAKEN = """\
+from mer_core.plugin import FusionSpec, hookimpl
+
+@hookimpl
+def mer_specs():
+    return [FusionSpec(name="attention", target="taker_impl:Attention")]
+"""
+"""A fusion under a name that mer's own has."""
+
 HOOK = "from mer_core.plugin import ExtractorSpec, hookimpl\n@hookimpl\ndef {hook}():\n    return {value}\n"
 
 
@@ -68,7 +77,7 @@ CASES = [
     Case("future-name", "broken", "cannot import name 'HologramInput'", "may be written for a newer mer"),
     Case("typo-field", "broken", "unexpected keyword argument 'modalty'", "Did you mean the field 'modality'?"),
     Case("misspelt", "broken", "there is no hook called 'mer_spec'", "Did you mean 'mer_specs'?"),
-    Case("unmarked", "broken", "it implements no hook", "Write @hookimpl"),
+    Case("unmarked", "broken", "mer_specs is not marked as a hook", "Write @hookimpl"),
     Case("exits", "broken", "importing exits_specs raised SystemExit: 3", "pip uninstall exits"),
     Case("no-list", "broken", "mer_specs returned None, not a list", "Return a list of specs."),
     Case("bare-spec", "broken", "mer_specs returned one ExtractorSpec, not a list", "Return a list of specs."),
@@ -103,6 +112,8 @@ def packages(folder: Path) -> list[Path]:
         whole(folder, "noisy", before="print('hello from a plugin')\n"),
         whole(folder, "twin-a", "twin"),
         whole(folder, "twin-b", "twin"),
+        whole(folder, "early"),
+        broken(folder, "taker", TAKEN),
         whole(folder, "needy", fields="requires=('absent_thing',), install=\"pip install 'absent-thing[all]'\""),
         whole(folder, "future-api", fields="api=99"),
         whole(folder, "future-field", fields="colour_space='lab'"),
@@ -206,6 +217,17 @@ def test_show_of_an_ambiguous_name_has_both(shown: dict[str, tuple[int, Any]]) -
     assert [document["full_name"] for document in documents] == ["twin@twin-a", "twin@twin-b"]
 
 
+def test_a_name_of_mers_own_is_taken_by_nobody(listed: dict[str, Any], listed_as_text: str) -> None:
+    rows = {row["full_name"]: row for row in listed["plugins"] if row["name"] == "attention"}
+    calls = {name: (row["status"], row["call"]) for name, row in rows.items()}
+    assert calls == {
+        "attention@mer-toolkit": ("ready", "attention"),
+        "attention@taker": ("ready", "attention@taker"),
+    }
+    assert re.search(r"attention\s+taker\s+ready as attention@taker", listed_as_text)
+    assert "ready attention@taker: its name alone means mer's own plugin" in listed_as_text
+
+
 def test_show_as_text(environment: Environment) -> None:
     [good, broken_one] = environment.several(["plugins", "show", "good"], ["plugins", "show", "raises"])
     assert good[0] == 0
@@ -243,19 +265,45 @@ def test_asking_for_one_that_cannot_be_used(environment: Environment) -> None:
         assert hint in error["hint"]
 
 
-def test_the_good_ones_run_beside_all_the_others(environment: Environment) -> None:
-    """A whole run with two third parties' extractors, one by its full name; nothing else is imported."""
+CHOICE = ("--data", "clips.csv", "--modalities", "text", "--extractor", "text=good,twin@twin-a,early")
+"""Third parties' extractors, one by its full name."""
+
+
+@pytest.fixture(scope="session")
+def imported_by_run(environment: Environment) -> list[str]:
+    """What a whole run imported. It is in the folder ``o``."""
     write_clips(environment.work / "clips.csv")
-    choice = ["--data", "clips.csv", "--modalities", "text", "--extractor", "text=good,twin@twin-a"]
-    imported = environment.imported(
-        "run", *choice, "-o", "good.letters=ae", "--folds", "2", "--epochs", "1", "--out", "o"
-    )
-    assert [name for name in imported if name.endswith("_impl")] == ["good_impl", "twin_a_impl"]
+    small = ("-o", "good.letters=ae", "--folds", "2", "--epochs", "1", "--out", "o")
+    return environment.imported("run", *CHOICE, *small)
+
+
+def test_the_good_ones_run_beside_all_the_others(environment: Environment, imported_by_run: list[str]) -> None:
+    """Nothing else is imported. The fusion is ``attention``, a name that one of the others has, too."""
+    implementations = [name for name in imported_by_run if name.endswith("_impl")]
+    assert implementations == ["early_impl", "good_impl", "twin_a_impl"]
     report = json.loads((environment.work / "o" / "report.json").read_text(encoding="utf-8"))
+    assert report["model"]["fusion"] == "attention"
     assert {"good@good", "twin@twin-a"} <= set(re.findall(r"\w+@[\w-]+", json.dumps(report)))
     config = (environment.work / "o" / "config.toml").read_text(encoding="utf-8")
-    assert 'extractor = "twin@twin-a"' in config
-    assert 'letters = "ae"' in config
+    assert {'extractor = "twin@twin-a"', 'extractor = "good@good"', 'letters = "ae"'} <= set(config.splitlines())
+    assert 'name = "attention"' in config
+
+
+@pytest.mark.usefixtures("imported_by_run")
+def test_a_saved_run_and_model_outlive_a_later_twin(environment: Environment, tmp_path: Path) -> None:
+    """They were made with ``early``, before another package of that name was installed."""
+    environment.install(whole(tmp_path, "early-twin", "early"))
+    bare, again, predicted = environment.several(
+        ["extract", *CHOICE, "--json"],
+        ["run", "--config", "o/config.toml", "--plan", "--json"],
+        ["predict", "clips.csv", "--model", "o/model", "--json"],
+    )
+    assert bare[0] == 2
+    assert "early@early or early@early-twin" in bare[1]
+    planned = json.loads(again[1])["streams"]["text:early"]
+    assert (planned["extractor"], planned["extract"], planned["reuse"]) == ("early@early", 0, 16)
+    assert predicted[0] == 0, predicted
+    assert len(json.loads(predicted[1])["predictions"]) == 16
 
 
 def test_an_installed_plugin_is_checked(environment: Environment) -> None:
