@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,12 @@ def test_the_only_maker_is_taken_also_of_what_a_deriver_reads(tmp_path: Path) ->
 def test_no_maker_is_said_before_anything_is_decoded() -> None:
     with pytest.raises(UsageError, match=r"text:sum reads 'doubled', and no installed plugin makes it"):
         make_config(discover([plugin(SUM)]), extractors={"text": "sum"})
+
+
+def test_an_artefact_that_is_nearly_called_so_is_guessed() -> None:
+    misspelt = replace(SUM, inputs={"doubled": DerivedInput("doubld")})
+    with pytest.raises(UsageError, match=r"Did you mean 'doubled' \(double@extra\)\?"):
+        make_config(discover([plugin(LETTERS, DOUBLED, misspelt)]), extractors={"text": "sum"})
 
 
 def test_of_two_makers_one_must_be_named() -> None:

@@ -29,7 +29,7 @@ TYPES = [
     plugin.Derived, plugin.TargetSpec, plugin.StreamInfo, plugin.StreamData, plugin.Fold, plugin.FeatureSet,
     plugin.FusionOutput, plugin.Clip,
 ]  # fmt: skip
-CHECKED = ("extractor", "deriver", "fusion", "trainer", "dataset")
+CHECKED = ("extractor", "deriver", "fusion", "trainer", "dataset", "listener")
 
 
 @cache
@@ -98,6 +98,8 @@ def test_checks_in_their_order_and_with_a_cure(kind: str) -> None:
     section = f"Checks of {'an' if kind == 'extractor' else 'a'} {kind}"
     assert list(rows(section)) == [check.name for check in testing.checks(kind)]
     assert all(len(cells) == 2 and all(cells) for cells in rows(section).values())
+    cures = {name: re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", cells[1]) for name, cells in rows(section).items()}
+    assert cures == {check.name: check.cure for check in testing.checks(kind)}
 
 
 def test_every_exported_name_appears() -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from shelf import Shelf, extractors
 
-from mer_core.errors import OptionError, PluginError, UsageError
+from mer_core.errors import MissingPackageError, OptionError, PluginError, UsageError
 from mer_core.plugin import ExtractorSpec, FusionSpec
 from mer_core.testing import Check, CheckFailed, NotApplicable, Report, Result, check_plugin, checks, conformance
 from mer_core.testing.common import module_of
-from mer_core.testing.kit import Session, check, require
+from mer_core.testing.kit import Session, check, not_run, require, timed
 from mer_core.testing.run import find_entry
+from mer_core.testing.words import said, where
 
 pytest_plugins = ("pytester",)
 
@@ -52,7 +56,7 @@ def not_for_this(subject: list[str]) -> None:
     raise NotApplicable("no time axis")
 
 
-@check()
+@check(cure="ask for what is declared")
 def stumbles(subject: list[str]) -> None:
     """Raises what it did not mean to."""
     raise KeyError("frames")
@@ -77,9 +81,9 @@ def test_a_session_runs_each_check_once_after_those_it_needs() -> None:
         "builds-on-it": ("blocked", "broken did not pass"),
         "sound-one": ("passed", ""),
         "broken": ("failed", "3 is not 4: make it 4"),
-        "builds-on-that": ("blocked", "builds-on-it did not pass"),
+        "builds-on-that": ("blocked", "broken did not pass"),
         "not-for-this": ("skipped", "no time axis"),
-        "stumbles": ("failed", "KeyError: 'frames'"),
+        "stumbles": ("failed", "KeyError: 'frames'. Usual cure: ask for what is declared."),
     }
     assert outcomes(session)["sound-one"] == ("passed", "")
     assert ran == ["broken", "sound-one"]
@@ -121,8 +125,63 @@ def test_a_report_says_what_failed() -> None:
     assert report.failed == ("broken", "stumbles")
     lines = str(report).splitlines()
     assert lines[0] == "extractor mine@dist"
-    assert lines[2:4] == ["passed     sound-one", "failed     broken: 3 is not 4: make it 4"]
+    assert lines[1:3] == ["passed     sound-one", "failed     broken: 3 is not 4: make it 4"]
+    assert lines[-1] == "blocked    2 checks not run (builds-on-it, builds-on-that): broken did not pass"
     assert Report("mine@dist", "extractor", (Result("sound-one", "passed"), Result("x", "expected"))).ok
+
+
+def test_checks_that_were_not_run_are_one_line_for_each_that_blocked_them() -> None:
+    blocked = [Result(name, "blocked", "starts did not pass") for name in "abcd"]
+    assert not_run([Result("e", "failed"), *blocked]) == ["4 checks not run: starts did not pass"]
+    apart = [Result("e", "blocked", "chance did not pass"), blocked[0]]
+    assert not_run(apart) == [
+        "1 check not run (e): chance did not pass", "1 check not run (a): starts did not pass",
+    ]  # fmt: skip
+
+
+TARGET = f"{__name__}:Plugin"
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def caught(act: Callable[[], object]) -> Exception:
+    with pytest.raises(Exception) as info:
+        act()
+    return info.value
+
+
+def test_an_exception_is_told_with_the_plugins_own_innermost_line() -> None:
+    line = fail.__code__.co_firstlineno + 1
+    place = f"test_kit.py, line {line}, in fail"
+    assert said(caught(lambda: fail("too\n  short.")), TARGET) == f"ValueError: too short ({place})"
+    assert said(caught(lambda: fail("")), TARGET) == f"ValueError ({place})"
+    within = where(caught(lambda: json.loads("{")), TARGET)
+    assert within.startswith("test_kit.py, line ")
+    assert within.endswith(", in <lambda>")
+    assert where(caught(lambda: fail("x")), "elsewhere.module:Plugin") == ""
+    assert len(said(caught(lambda: fail("x" * 5000)), "")) < 500
+
+
+def test_an_error_with_a_hint_needs_no_usual_cure() -> None:
+    def refuse(subject: Any) -> None:
+        raise MissingPackageError("onnxruntime is not there.", "Run: pip install onnxruntime")
+
+    subject = SimpleNamespace(spec=SimpleNamespace(target=TARGET))
+    told = timed(Check("starts", "", refuse, cure="start it"), subject).reason
+    assert told.startswith("onnxruntime is not there (test_kit.py, line ")
+    assert told.endswith(", in refuse). Run: pip install onnxruntime")
+
+
+def test_a_plugin_that_leaves_the_program_fails_its_check() -> None:
+    check = Check("starts", "", lambda subject: sys.exit("no licence"))
+    assert timed(check, None).reason == "SystemExit: no licence."
+
+
+def test_every_check_has_a_cure() -> None:
+    for kind in ("extractor", "deriver", "fusion", "trainer", "dataset"):
+        assert [check.name for check in checks(kind) if not check.cure or check.cure.endswith(".")] == []
 
 
 # the doors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from shelf.bench import PROCESSES, depending_on, outcomes, prepare, stay_in_this
 
 from mer_core.plugin import Derived, DerivedInput, ExtractorSpec, FramesInput, Missing
 from mer_core.registry import discover
-from mer_core.testing import Report, check_plugin, checks
+from mer_core.testing import Report, check_plugin, checks, common
 from mer_core.testing.inputs import Maker, Scene
 
 NAMES = {check.name for check in checks("extractor")}
@@ -84,7 +85,7 @@ def reason(name: str, check: str) -> str:
             "starts",
             "extract answered Missing('no speech') to a clip of 3 s (ordinary, seed 0), where Features",
         ),
-        ("unstartablesound", "starts", "raised FileNotFoundError: weights.bin (faults.py, line "),
+        ("unstartablesound", "starts", "raised FileNotFoundError: weights.bin (shelf/faults.py, line "),
         ("wide", "dimension", "returned 3 columns, but dim is 4. Correct dim"),
         ("late", "dimension", "dim is None before the first clip"),
         ("milliseconds", "times", "times run from 25 to 2975, but the clip from 0 to 3 s"),
@@ -94,7 +95,7 @@ def reason(name: str, check: str) -> str:
         ("padded", "padding", "from 9.9 s to 10.2 s of a steady clip the mean features move"),
         ("fixed", "padding", "shorter clips look as if they were more silent"),
         ("paddedpictures", "padding", "from 16 frames to 17 frames of a steady clip"),
-        ("demandingsound", "short", "ValueError: kernel size can't be greater than input size (faults.py, line"),
+        ("demandingsound", "short", "ValueError: kernel size can't be greater than input size (shelf/faults.py, line"),
         ("overwritingsound", "inputs-unchanged", "extract changed audio.samples of the sample"),
         ("logarithmic", "finite", "cells are NaN or infinite. Guard logarithms"),
         ("repeating", "stream", "extract_stream answered clip-1 more than once"),
@@ -121,6 +122,30 @@ def test_options_that_need_a_framework_are_caught(tmp_path: Path, monkeypatch: p
     assert "importing framed, which has the options class, also imports tensorflow" in report.results[0].reason
 
 
+def test_what_a_plugin_raises_is_told_with_its_line_and_the_usual_cure() -> None:
+    told = reason("unstartablesound", "starts")
+    assert told.startswith("UnstartableSound(options, 'cpu') raised FileNotFoundError: weights.bin (shelf/faults.py")
+    assert ", in __init__). Usual cure: take `(options, device)` and be ready" in told
+    told = reason("demandingsound", "short")
+    assert " on a clip of 1 frames (ordinary, seed 2). Usual cure: pad to the model's window, or return" in told
+
+
+def test_a_star_import_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "starred.py").write_text(
+        "from mer_core.plugin import *\n\n@hookimpl\ndef mer_specs():\n"
+        "    return [ExtractorSpec(name='starred', target='a:B', modality='test')]\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(common, "loaded_by", lambda modules: [["torch", "numpy"]])
+    report = check_plugin("starred", plugins=[import_module("starred")], only=("light-import",))
+    monkeypatch.delitem(sys.modules, "starred")
+    assert report.results[0].reason == (
+        "importing starred, which lists the specs, also imports torch, numpy: every mer command pays for that. The "
+        "'from mer_core.plugin import *' in starred takes all names there are, those that load torch too: import by "
+        "name what is used, e.g. 'from mer_core.plugin import FusionSpec, hookimpl'."
+    )
+
+
 def maker(**more: Any) -> Maker:
     return Maker(discover(), {"faces": DerivedInput("faces"), "talk": DerivedInput("talk", optional=True)}, **more)
 
@@ -131,17 +156,6 @@ def test_a_derived_input_comes_from_an_installed_deriver_or_a_stand_in() -> None
     assert isinstance(found["talk"], Missing)
     stand_in = Derived({})
     assert maker(derived={"faces": stand_in}).sample(Scene(seconds=1.0)).derived("faces") == stand_in
-
-
-def test_without_its_derived_input_an_extractor_is_not_judged() -> None:
-    spec = ExtractorSpec(
-        name="needy", target="shelf.extractors:Sound", modality="test", inputs={"gaze": DerivedInput("gaze")}
-    )
-    report = check_plugin("needy", plugins=[Shelf(spec)], only=("starts",))
-    assert [result.outcome for result in report.results] == ["skipped"]
-    assert "no installed deriver produces gaze. Give a stand-in: derived={'gaze': Derived(...)}" in (
-        report.results[0].reason
-    )
 
 
 @pytest.mark.parametrize(

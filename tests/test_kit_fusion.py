@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import shelf_fusions
 import shelf_good_fusions
+import torch
 from shelf_heavy import HeavyShelf
 from shelf_plugin import Shelf
+from torch import Tensor, nn
 
+from mer_core.plugin import StreamInfo, TargetSpec, clear_hidden, clear_input
 from mer_core.testing import Report, check_plugin, checks
 
 BROKEN = shelf_fusions.broken()
@@ -50,6 +55,63 @@ def test_what_is_not_declared_is_not_asked_for() -> None:
     found = report(shelf_fusions.Branches, stackable=False)
     assert found.ok, str(found)
     assert next(r for r in found.results if r.check == "stacked").outcome == "skipped"
+
+
+class NewClassEachTime(shelf_fusions.Good):
+    """Its modules cannot be stacked: each is of a class of its own."""
+
+    def build(self, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> nn.Module:
+        class Inner(shelf_fusions.Module):
+            pass
+
+        return Inner(streams, len(targets.classes))
+
+
+class NeedsEvenStreams(shelf_fusions.Good):
+    """Builds nothing over three streams."""
+
+    def build(self, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> nn.Module:
+        return nn.ModuleDict({"my.key": nn.Identity()})
+
+
+class ByModality(shelf_fusions.Module):
+    """Streams are encoded by their modality."""
+
+    def make_encoders(self, streams: Mapping[str, StreamInfo]) -> nn.Module:
+        return nn.ModuleDict({info.modality: nn.Linear(info.dim, shelf_fusions.HIDDEN) for info in streams.values()})
+
+    def encode(self, number: int, x: Tensor, present: Tensor) -> Tensor:
+        assert isinstance(self.encoders, nn.ModuleDict)
+        encoder = self.encoders[self.modalities[number]]
+        return self.pool(clear_hidden(torch.tanh(encoder(clear_input(x, present))), present, "mask"), present)
+
+
+class OneEncoderPerModality(shelf_fusions.Good):
+    """Two streams of one modality share an encoder, which fits one of them."""
+
+    module = ByModality
+
+
+def reason(cls: type, check: str) -> str:
+    found = report(cls, only=(check,), target=f"{__name__}:{cls.__name__}")
+    assert found.failed == (check,), str(found)
+    return found.results[0].reason
+
+
+def test_a_class_that_is_made_anew_in_build_is_named_as_the_cause() -> None:
+    told = reason(NewClassEachTime, "stacked")
+    assert told.startswith("build returns another class each time (NewClassEachTime.build.<locals>.Inner)")
+    assert told.endswith("define the module class at the top of its module, not inside a function.")
+
+
+def test_exceptions_come_with_their_place_and_the_usual_cure() -> None:
+    told = reason(NeedsEvenStreams, "starts")
+    assert told.startswith("KeyError: ")
+    assert "(test_kit_fusion.py, line " in told
+    assert ", in build). Usual cure: create every layer inside `build`, under keys that are no stream names" in told
+    told = reason(OneEncoderPerModality, "gradients")
+    assert "shapes cannot be multiplied" in told
+    assert ", in encode). Usual cure: look for `detach`, `argmax`, a dict by modality in which one stream" in told
 
 
 def test_options_that_swallow_misspelt_keys() -> None:

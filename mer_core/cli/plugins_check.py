@@ -36,7 +36,13 @@ def check(
     name: Annotated[str, typer.Argument(help="NAME or NAME@DISTRIBUTION.")],
     kind: Annotated[str | None, typer.Option(help="Needed where plugins of several kinds have that name.")] = None,
     option: Annotated[
-        list[str] | None, typer.Option("--option", "-o", metavar="OWNER.KEY=VALUE", help="An option of the plugin.")
+        list[str] | None,
+        typer.Option(
+            "--option",
+            "-o",
+            metavar="OWNER.KEY=VALUE",
+            help="An option of the plugin, or of a deriver whose artefact it reads.",
+        ),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="CHECK", help="Run only this check (and its needs).")
@@ -56,9 +62,11 @@ def check(
 
     catalogue = discover()
     entry = _entry(catalogue, name, kind)
+    own, of_derivers = _options(catalogue, entry, option or [])
     asked: dict[str, Any] = {
         "kind": entry.spec.kind,
-        "options": _options(catalogue, entry, option or []),
+        "options": own,
+        "deriver_options": of_derivers,
         "expected_failures": pairs(expect, "--expect"),
         "only": _known(only or [], checks(entry.spec.kind)),
         "device": device,
@@ -89,24 +97,24 @@ def _entry(catalogue: Catalogue, name: str, kind: str | None) -> Entry:
     return entry
 
 
-def _options(catalogue: Catalogue, entry: Entry, given: Iterable[str]) -> Mapping[str, Any]:
-    """The plugin's options, refused here where they are wrong, and not by every check.
+def _options(
+    catalogue: Catalogue, entry: Entry, given: Iterable[str]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The plugin's options, and by name those of derivers; refused here where they are wrong, not by every check.
 
     Raises:
-        UsageError: an option of something else.
+        UsageError: an option of something that takes no part.
         OptionError: naming the option.
     """
-    from mer_core.errors import UsageError
     from mer_core.options import parse_pairs
+    from mer_core.owners import asked_of
+    from mer_core.testing.artefacts import require_part
 
     parsed = parse_pairs(given)
-    names = (entry.spec.name, entry.full_name)
-    for owner in parsed:
-        if owner not in names:
-            raise UsageError(f"option owner {owner!r} is not {names[0]!r}.", f"Write -o {names[0]}.KEY=VALUE.")
-    values = {key: value for name in names for key, value in parsed.get(name, {}).items()}
-    catalogue.options(type(entry.spec), entry.full_name, values)
-    return values
+    own = asked_of(parsed, entry)
+    others = {owner: values for owner, values in parsed.items() if not entry.answers_to(owner)}
+    require_part(catalogue, entry, catalogue.options(type(entry.spec), entry.full_name, own), others)
+    return own, others
 
 
 def _known(only: list[str], checks: Iterable[Check]) -> list[str]:
@@ -144,9 +152,11 @@ def _live(entry: Entry, asked: Mapping[str, Any], checks: tuple[Check, ...]) -> 
             waiting.remove(result.check)
             if status is not None and waiting:
                 status.update(waiting[0])
-            _print_line(console, result, abouts[result.check], width)
+            if result.outcome != "blocked":
+                _print_line(console, result, abouts[result.check], width)
 
         report = check_plugin(entry.full_name, **asked, on_result=tell)
+    _print_blocked(console, report)
     _print_reasons(console, report)
     console.print(_summary(report), style="green" if report.ok else "bold red")
     return report
@@ -163,7 +173,7 @@ def _print_line(console: Console, result: Result, about: str, width: int) -> Non
     from rich.text import Text
 
     mark, colour = MARKS[result.outcome]
-    aside = result.outcome in ("skipped", "blocked")
+    aside = result.outcome == "skipped"
     said = f"{result.outcome}: {result.reason}" if aside else about
     line = Table.grid(padding=(0, 1))
     line.add_column(width=1)
@@ -175,6 +185,17 @@ def _print_line(console: Console, result: Result, about: str, width: int) -> Non
         Text(mark, colour), Text(result.check, style), Text(f"{result.seconds:.2f} s", "dim"), Text(said, style)
     )
     console.print(line)
+
+
+def _print_blocked(console: Console, report: Report) -> None:
+    """A line for each check without which others would have meant nothing."""
+    from rich.text import Text
+
+    from mer_core.testing.kit import not_run
+
+    mark, colour = MARKS["blocked"]
+    for line in not_run(report.results):
+        console.print(Text.assemble((mark, colour), " ", line))
 
 
 def _print_reasons(console: Console, report: Report) -> None:

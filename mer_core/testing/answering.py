@@ -10,7 +10,6 @@ import numpy as np
 
 from mer_core.spec import DeriverSpec, ExtractorSpec
 from mer_core.testing.bench import ALIKE, MIXED, ORDINARY, Bench, bench
-from mer_core.testing.child import said
 from mer_core.testing.compare import distance
 from mer_core.testing.inputs import Scene, arrays_of
 from mer_core.testing.kit import CheckFailed, NotApplicable, check, require
@@ -30,7 +29,10 @@ MISTAKEN = 0.1
 THREADS = 4
 
 
-@check(needs=("starts",))
+@check(
+    needs=("starts",),
+    cure="one answer per sample, in the order of the batch, also where it is `Missing`; pad clips before stacking them",
+)
 def order(subject: Subject) -> None:
     """A batch gets one answer per clip, in the order of the clips."""
     at = bench(subject)
@@ -57,7 +59,10 @@ def _require_own(at: Bench, scenes: Sequence[Scene], answers: Sequence[Any]) -> 
         )
 
 
-@check(needs=("order", "determinism"))
+@check(
+    needs=("order", "determinism"),
+    cure="pass the attention mask, cut the padding off before anything is computed over time, or go clip by clip",
+)
 def batch_invariance(subject: Subject) -> None:
     """A clip's answer is the same alone and beside longer and shorter clips."""
     at = bench(subject)
@@ -69,7 +74,7 @@ def batch_invariance(subject: Subject) -> None:
     )
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="answer them, or return `Missing`; silence is no error")
 def silence(subject: Subject) -> None:
     """Silent sound, black pictures and empty text get an answer, no exception and no Failure."""
     at = bench(subject)
@@ -78,7 +83,7 @@ def silence(subject: Subject) -> None:
         require(not wrong, f"{scene}: {wrong}. Silence is no error: answer it, or return Missing(reason).")
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="pad to the model's window, or return `Missing`")
 def short(subject: Subject) -> None:
     """50 ms of sound, a single frame, one character get an answer, no exception and no Failure."""
     at = bench(subject)
@@ -91,7 +96,7 @@ def short(subject: Subject) -> None:
         )
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="cut long clips into pieces inside of the plugin")
 def long(subject: Subject) -> None:
     """A clip of one minute gets an answer of the usual kind."""
     at = bench(subject)
@@ -102,7 +107,7 @@ def long(subject: Subject) -> None:
     require(not wrong, f"a clip of {LONG.seconds:.0f} s: {wrong}. Cut long clips into pieces inside the plugin.")
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="`eval()`, no random crops, nothing kept from one clip to the next")
 def determinism(subject: Subject) -> None:
     """The same clip gets the same answer again, also after other clips and from a new instance."""
     at = bench(subject)
@@ -117,7 +122,7 @@ def determinism(subject: Subject) -> None:
         require(not wrong, f"a new instance answers otherwise. {wrong}. {remedy}")
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="copy before working in place")
 def inputs_unchanged(subject: Subject) -> None:
     """The arrays of a sample are as they were: other plugins read them too."""
     at = bench(subject)
@@ -137,7 +142,7 @@ def inputs_unchanged(subject: Subject) -> None:
     )
 
 
-@check(needs=("determinism", "restore"))
+@check(needs=("determinism", "restore"), cure="keep state in the instance, not in the class or module")
 def threads(subject: Subject) -> None:
     """Four instances in four threads answer as one does alone."""
     at = bench(subject)
@@ -147,7 +152,7 @@ def threads(subject: Subject) -> None:
     scenes = [(*MIXED[number:], *MIXED[:number])[:3] for number in range(THREADS)]
     answers = _in_threads(at, scenes)
     for asked, found in zip(scenes, answers, strict=True):
-        wrong = f"it raised {said(found)}" if isinstance(found, BaseException) else at.mismatch(found, asked)
+        wrong = f"it raised {at.said(found)}" if isinstance(found, BaseException) else at.mismatch(found, asked)
         require(
             not wrong,
             f"{THREADS} instances at work in {THREADS} threads: {wrong}. Keep all state in the instance, none in "
@@ -176,7 +181,9 @@ def _in_threads(at: Bench, scenes: Sequence[Sequence[Scene]]) -> list[Any]:
     return found
 
 
-@check(needs=("determinism", "restore"))
+@check(
+    needs=("determinism", "restore"), cure="depend on the options alone: no state set up elsewhere, no `hash()` of text"
+)
 def spawned(subject: Subject) -> None:
     """A fresh process gives the same answers."""
     at = bench(subject)
@@ -189,7 +196,7 @@ def spawned(subject: Subject) -> None:
     )
 
 
-@check(needs=("spawned",))
+@check(needs=("spawned",), cure="load from the cache or from a local folder; ask no server")
 def offline(subject: Subject) -> None:
     """Once it has been used, the plugin works without network."""
     wrong = bench(subject).elsewhere(offline=True)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mer_core.spec import DeriverSpec, ExtractorSpec, declared_inputs
-from mer_core.testing.child import Order, said
+from mer_core.testing.child import Order
 from mer_core.testing.common import last_line, python
 from mer_core.testing.compare import described, difference, spread
 from mer_core.testing.inputs import Maker, Scene
-from mer_core.testing.kit import CheckFailed
+from mer_core.testing.kit import CheckFailed, NotApplicable, Raised
 from mer_core.testing.subject import Subject
+from mer_core.testing.words import said
 from mer_core.types import Derived, Features, Missing, Sample
 
 if TYPE_CHECKING:
@@ -43,7 +44,13 @@ class Bench:
         assert isinstance(spec, ExtractorSpec | DeriverSpec)
         self.subject, self.spec = subject, spec
         self.method = "extract" if isinstance(spec, ExtractorSpec) else "derive"
-        self.maker = Maker(subject.catalogue, declared_inputs(spec, subject.options), subject.derived)
+        self.maker = Maker(
+            subject.catalogue,
+            declared_inputs(spec, subject.options),
+            subject.derived,
+            subject.deriver_options,
+            subject.entry.distribution,
+        )
         self.state: Mapping[str, NDArray[Any]] | None = None
         self._alone: dict[Scene, Any] = {}
         self._together: dict[tuple[Scene, ...], list[Any]] = {}
@@ -58,16 +65,30 @@ class Bench:
         """A new instance, not fitted.
 
         Raises:
-            CheckFailed: it cannot be made.
+            Raised: it cannot be made.
+            MerError: its class cannot be imported.
+        """
+        cls = self.subject.plugin_class
+        try:
+            return cls(self.subject.options, self.subject.device)
+        except (Exception, SystemExit) as error:
+            call = f"{cls.__name__}(options, {self.subject.device!r})"
+            raise Raised(f"{call} raised {self.said(error)}.") from error
+
+    def said(self, error: BaseException) -> str:
+        """An exception in one line, with the plugin's own line that led to it."""
+        return said(error, self.spec.target)
+
+    def require_inputs(self) -> None:
+        """Fail unless an ordinary clip with all inputs of the plugin can be made.
+
+        Raises:
+            CheckFailed: it cannot; saying what to install, or how to give a stand-in.
         """
         try:
-            return self.subject.plugin_class(self.subject.options, self.subject.device)
-        except (Exception, SystemExit) as error:
-            name = self.spec.target.partition(":")[2]
-            raise CheckFailed(
-                f"{name}(options, {self.subject.device!r}) raised {said(error)}: the constructor takes the options and "
-                "a torch device string, and is ready to work on return."
-            ) from error
+            self.maker.sample(ORDINARY)
+        except NotApplicable as error:
+            raise CheckFailed(f"the plugin cannot be tried: {error}") from error
 
     def fit(self, instance: Any) -> Any:
         """Fit ``instance`` on synthetic clips of two classes; its state."""
@@ -76,7 +97,7 @@ class Bench:
         try:
             return instance.fit(samples, [number % 2 for number in range(FIT_CLIPS)], FIT_SEED)
         except (Exception, SystemExit) as error:
-            raise CheckFailed(f"fit on {FIT_CLIPS} clips of two classes raised {said(error)}.") from error
+            raise Raised(f"fit on {FIT_CLIPS} clips of two classes raised {self.said(error)}.") from error
 
     @cached_property
     def instance(self) -> Any:
@@ -97,15 +118,12 @@ class Bench:
         """What ``instance`` answers to a batch.
 
         Raises:
-            CheckFailed: it raises.
+            Raised: it raises.
         """
         try:
             return list(getattr(instance, self.method)(samples))
         except (Exception, SystemExit) as error:
-            raise CheckFailed(
-                f"{self.method} raised {said(error)} on {about}: return Missing(reason) where a clip has nothing of "
-                "this kind and Failure(reason) where something went wrong."
-            ) from error
+            raise Raised(f"{self.method} raised {self.said(error)} on {about}.") from error
 
     def fresh(self, scene: Scene, instance: Any = None) -> Any:
         """The answer to one clip in a batch of its own, asked now."""
@@ -172,7 +190,7 @@ class Bench:
         try:
             sent = pickle.dumps((offline, pickle.dumps(order)))
         except Exception as error:
-            return None, f"the options cannot be pickled ({said(error)})"
+            return None, f"the options cannot be pickled ({self.said(error)})"
         return run_child(sent, _OFFLINE if offline else {})
 
 

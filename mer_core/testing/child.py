@@ -10,10 +10,11 @@ import os
 import pickle
 import socket
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
+
+from mer_core.testing.words import said
 
 
 class Order(NamedTuple):
@@ -34,10 +35,13 @@ def main() -> None:
     offline, order = pickle.load(sys.stdin.buffer)
     if offline:
         forbid_network()
+    target = ""
     try:
-        reply = pickle.dumps((work(pickle.loads(order)), ""))
+        asked: Order = pickle.loads(order)
+        target = asked.target
+        reply = pickle.dumps((work(asked), ""))
     except BaseException as error:
-        reply = pickle.dumps((None, said(error)))
+        reply = pickle.dumps((None, said(error, target)))
     answers_to.write(reply)
     answers_to.close()
 
@@ -49,13 +53,6 @@ def work(order: Order) -> list[Any]:
     if order.state is not None:
         instance.restore(order.state)
     return [next(iter(getattr(instance, order.method)([sample]))) for sample in order.samples]
-
-
-def said(error: BaseException) -> str:
-    """An exception in one line, with where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
 
 
 def forbid_network() -> None:

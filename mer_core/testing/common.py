@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,6 +22,9 @@ FRAMEWORKS = ("torch", "transformers", "tensorflow", "jax", "onnxruntime", "open
 HEAVY = (*FRAMEWORKS, "numpy", "librosa", "cv2", "scipy", "pandas", "av", "sklearn")
 """What must not be loaded where specs are listed: that happens in every command, ``mer --help`` too."""
 
+MOVE = "Move what needs it into the module that the spec's target names."
+APART = "Put the options class into a module of its own, or import that inside the functions that use it."
+
 _PROBE = """
 import importlib, json, sys
 found = []
@@ -31,7 +36,7 @@ sys.stdout.write("\\n" + json.dumps(found))
 """
 
 
-@check()
+@check(cure="keep specs, options and implementation in three modules")
 def light_import(subject: Subject) -> None:
     """Listing the plugin's specs loads no numpy and no torch; reading its options loads no torch."""
     module = listing_module(subject.catalogue, subject.entry)
@@ -40,18 +45,17 @@ def light_import(subject: Subject) -> None:
     require(
         not listed,
         f"importing {module}, which lists the specs, also imports {', '.join(listed)}: every mer command pays "
-        "for that. Move what needs it into the module that the spec's target names.",
+        f"for that. {star_import(module) or MOVE}",
     )
     brought = ", ".join(name for names in read for name in names)
     require(
         not brought,
         f"importing {options}, which has the options class, also imports {brought}: options are "
-        "validated before that is needed. Put the options class into a module of its own, or import "
-        f"{brought} inside the functions that use it.",
+        f"validated before that is needed. {star_import(options) or APART}",
     )
 
 
-@check()
+@check(cure="derive from `Options`; a docstring below each field")
 def options(subject: Subject) -> None:
     """Options survive JSON, refuse unknown keys, and every field is described."""
     cls = subject.catalogue.options_class(type(subject.spec), subject.entry.full_name)
@@ -89,6 +93,23 @@ def _refuse_unknown(cls: type[Any]) -> None:
     raise CheckFailed(
         f"{cls.__name__} accepts the unknown option 'no_such_option': a misspelt option would be ignored. "
         "Leave extra='forbid' of mer_core.plugin.Options as it is."
+    )
+
+
+def star_import(module: str) -> str:
+    """What to write instead of ``from mer_core.plugin import *`` in ``module``; empty if that is not in it.
+
+    The star takes every name that :mod:`mer_core.plugin` offers, those that load torch too.
+    """
+    try:
+        source = inspect.getsource(sys.modules[module])
+    except (KeyError, OSError, TypeError):
+        return ""
+    if not re.search(r"^\s*from mer_core\.plugin import \*", source, re.MULTILINE):
+        return ""
+    return (
+        f"The 'from mer_core.plugin import *' in {module} takes all names there are, those that load torch too: "
+        "import by name what is used, e.g. 'from mer_core.plugin import FusionSpec, hookimpl'."
     )
 
 
@@ -148,4 +169,4 @@ def python(
 def last_line(stderr: bytes) -> str:
     """The last line of what a process complained about."""
     lines = stderr.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1].rstrip(". ") if lines else "it said nothing"

@@ -78,7 +78,7 @@ def bench_of(subject: Subject) -> DatasetBench:
     return bench
 
 
-@check()
+@check(cure="return the path of a table with the columns of a manifest")
 def prepares(subject: Subject) -> None:
     """Preparing an empty folder gives a manifest in it, with clips that have names of their own."""
     bench = bench_of(subject)
@@ -93,7 +93,7 @@ def prepares(subject: Subject) -> None:
     require(len({clip.id for clip in clips}) == len(clips), "two clips of the manifest have the same id.")
 
 
-@check(needs=("prepares",))
+@check(needs=("prepares",), cure="look first, make only what is missing")
 def idempotent(subject: Subject) -> None:
     """Preparing a second time, by a new instance too, touches no file."""
     bench = bench_of(subject)
@@ -108,7 +108,7 @@ def idempotent(subject: Subject) -> None:
         require(not touched, f"prepare by {who} touched {_some(touched)} the second time. {remedy}")
 
 
-@check(needs=("prepares",))
+@check(needs=("prepares",), cure="write paths relative to the manifest")
 def opens(subject: Subject) -> None:
     """Every file that the manifest names is there, opens, and holds the clip."""
     bench = bench_of(subject)
@@ -116,7 +116,7 @@ def opens(subject: Subject) -> None:
     problems = [problem for clip in bench.table.clips for problem in _problems(clip, known)]
     require(
         not problems,
-        f"{len(problems)} problem{'s' * (len(problems) > 1)}: {_some(problems)} See 'mer dataset check'.",
+        f"{len(problems)} problem{'s' * (len(problems) > 1)}: {_some(problems)}. See 'mer dataset check'.",
     )
 
 
@@ -128,14 +128,14 @@ def _problems(clip: Clip, known: dict[Path, MediaInfo | str]) -> Iterator[str]:
         if isinstance(info, str):
             yield f"{clip.id}: {info}"
         elif info.duration is not None and (clip.start or 0.0) >= info.duration:
-            yield f"{clip.id}: starts at {clip.start} s, but {path.name} ends at {info.duration:.2f} s."
+            yield f"{clip.id}: starts at {clip.start} s, but {path.name} ends at {info.duration:.2f} s"
 
 
 def _probed(path: Path) -> MediaInfo | str:
     try:
         return probe(path)
     except MediaError as error:
-        return error.message
+        return error.message.rstrip(".")
 
 
 def _some(items: list[str]) -> str:

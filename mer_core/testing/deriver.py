@@ -12,15 +12,16 @@ from mer_core.testing.subject import Subject
 from mer_core.types import Derived
 
 
-@check()
+@check(cure="take `(options, device)`; return `Derived(arrays, info)` or `Missing(reason)`")
 def starts(subject: Subject) -> None:
     """It can be made, and answers an ordinary clip of three seconds."""
     at = bench(subject)
+    at.require_inputs()
     wrong = at.acceptable(at.alone(ORDINARY))
     require(not wrong, f"{ORDINARY}: {wrong}. Return Derived(arrays, info), or Missing(reason).")
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="plain numpy arrays and plain facts")
 def storable(subject: Subject) -> None:
     """What it makes can be stored: arrays of numbers, facts that JSON can hold."""
     from mer_core.engine.answers import wrong_derived

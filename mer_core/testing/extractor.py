@@ -11,10 +11,9 @@ from mer_core.spec import ExtractorSpec
 from mer_core.testing import answering
 from mer_core.testing.answering import SHORT, SILENT, require_answer
 from mer_core.testing.bench import FIT_SEED, MIXED, ORDINARY, Bench, bench
-from mer_core.testing.child import said
 from mer_core.testing.common import light_import, options
 from mer_core.testing.inputs import seconds_of
-from mer_core.testing.kit import Check, CheckFailed, NotApplicable, check, require
+from mer_core.testing.kit import Check, CheckFailed, NotApplicable, Raised, check, require
 from mer_core.testing.padding import padding
 from mer_core.testing.subject import Subject
 from mer_core.types import Features, Sample
@@ -23,14 +22,15 @@ EARLY, LATE = 0.5, 0.25
 """The last time lies past this share of the clip, and at most so many seconds beyond its end."""
 
 
-@check()
+@check(cure="take `(options, device)` and be ready when `__init__` returns; look at what the plugin asks of its inputs")
 def starts(subject: Subject) -> None:
     """It can be made, and turns an ordinary clip of three seconds into features."""
     at = bench(subject)
+    at.require_inputs()
     require_answer(at, at.alone(ORDINARY), Features)
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="compute `dim` from the options or the model")
 def dimension(subject: Subject) -> None:
     """``dim`` and the level of the spec are those of the features."""
     from mer_core.engine.answers import wrong_features
@@ -58,7 +58,7 @@ def _without_flaws(answer: Features) -> Features:
     return Features(values, None if answer.times is None else np.arange(float(len(values))))
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="give the centre of each frame in seconds from the clip's start")
 def times(subject: Subject) -> None:
     """Times are seconds from the clip's start, in order, from its beginning to its end."""
     at = bench(subject)
@@ -90,7 +90,7 @@ def wrong_times(answer: Features, seconds: float) -> str:
     return ""
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="guard logarithms and divisions, or return `Missing`")
 def finite(subject: Subject) -> None:
     """No cell is NaN or infinite, not even in silence or 50 ms."""
     at = bench(subject)
@@ -108,7 +108,7 @@ def finite(subject: Subject) -> None:
             )
 
 
-@check(needs=("determinism",))
+@check(needs=("determinism",), cure="yield `(sample.id, answer)` once for every sample")
 def stream(subject: Subject) -> None:
     """``extract_stream`` answers every clip once, as ``extract`` does."""
     at = bench(subject)
@@ -136,10 +136,10 @@ def _streamed(at: Bench) -> list[tuple[str, Any]]:
     try:
         return [(str(name), answer) for name, answer in at.instance.extract_stream(samples())]
     except (Exception, SystemExit) as error:
-        raise CheckFailed(f"extract_stream raised {said(error)}: yield (sample.id, answer) pairs.") from error
+        raise Raised(f"extract_stream raised {at.said(error)}.") from error
 
 
-@check(needs=("determinism",))
+@check(needs=("determinism",), cure="put all that `fit` learns into the state; draw all chance from `seed`")
 def restore(subject: Subject) -> None:
     """What ``fit`` returns brings a new instance into the same state; the same seed, the same fit."""
     at = bench(subject)
@@ -152,7 +152,7 @@ def restore(subject: Subject) -> None:
     except CheckFailed:
         raise
     except Exception as error:
-        raise CheckFailed(f"restore raised {said(error)}: it has to take what fit returned.") from error
+        raise Raised(f"restore raised {at.said(error)}: it has to take what fit returned.") from error
     wrong = at.mismatch([at.fresh(scene, restored) for scene in MIXED[:3]], MIXED[:3], expected)
     require(not wrong, f"a new instance, restored, answers otherwise. {wrong}. Put all that fit learns into its state.")
     again = at.new()

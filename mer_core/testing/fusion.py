@@ -31,7 +31,10 @@ JUNK = (float("nan"), float("inf"), 1e9)
 NAMES = ("speech:my.encoder-v1.5", "text:文本", "video:a b/c")
 
 
-@check()
+@check(
+    cure="create every layer inside `build`, under keys that are no stream names (`nn.ModuleList`); "
+    "random layers obey `self.training`"
+)
 def starts(subject: Subject) -> None:
     """It builds modules that share nothing and answer a batch with a whole FusionOutput, always the same."""
     bench = bench_of(subject)
@@ -53,7 +56,7 @@ def starts(subject: Subject) -> None:
     )
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="look up `x[name]` by the names that `build` received")
 def stream_order(subject: Subject) -> None:
     """The order of streams in the dicts x and mask does not matter."""
     bench = bench_of(subject)
@@ -62,30 +65,32 @@ def stream_order(subject: Subject) -> None:
     expected = ask(module, batch)
     remedy = "Go through the names given to build and look x[name] and mask[name] up; never rely on their order."
     for turned in (Batch(x, batch.mask), Batch(batch.x, mask), Batch(x, mask)):
-        with attempt("forward with the streams in another order", remedy):
+        with attempt(subject, "forward with the streams in another order", remedy):
             found = ask(module, turned)
             require(bench.same(found.logits, expected.logits), "other logits.")
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="number the parts (`nn.ModuleList`)")
 def keys(subject: Subject) -> None:
     """Names in the module's state do not come from names of streams."""
     bench = bench_of(subject)
     expected = set(bench.build().state_dict())
     remedy = "Number the parts in the order of streams (nn.ModuleList), so that any name is possible."
-    with attempt(f"building over streams called {', '.join(NAMES)}", remedy):
+    with attempt(subject, f"building over streams called {', '.join(NAMES)}", remedy):
         found = set(bench.build(dict(zip(NAMES, DIMS.values(), strict=True))).state_dict())
         strange = sorted(found ^ expected)
         require(not strange, f"keys change with the names, e.g. {', '.join(strange[:2])}.")
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="read `mask`; guard every division")
 def absence(subject: Subject) -> None:
     """Any streams may be absent, even all, and absence has an effect."""
     bench = bench_of(subject)
     module, batch = bench.stirred(), bench.ready()
     for mode in (False, True):
-        with attempt("forward with every pattern of absent streams", "Nobody may be present: guard every division."):
+        with attempt(
+            subject, "forward with every pattern of absent streams", "Nobody may be present: guard every division."
+        ):
             ask(module.train(mode), batch.patterns())
     everything = ask(module.eval(), batch).logits
     for name in DIMS:
@@ -97,7 +102,7 @@ def absence(subject: Subject) -> None:
         )
 
 
-@check(needs=("absence",))
+@check(needs=("absence",), cure="`clear_input` before anything else")
 def cleared_values(subject: Subject) -> None:
     """Values behind cleared bits, NaN included, change no output and no gradient."""
     bench = bench_of(subject)
@@ -105,7 +110,9 @@ def cleared_values(subject: Subject) -> None:
     for junk in JUNK:
         for mode in (False, True):
             with attempt(
-                f"{junk} behind cleared presence bits", "Clear x with clear_input before anything else sees it."
+                subject,
+                f"{junk} behind cleared presence bits",
+                "Clear x with clear_input before anything else sees it.",
             ):
                 _compare_cleared(bench, module.train(mode), batch.behind(0.0), batch.behind(junk))
 
@@ -130,7 +137,7 @@ def _same_gradient(bench: FusionBench, one: Tensor | None, two: Tensor | None) -
     return bench.same(one, two)
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="look for `detach`, `argmax`, a dict by modality in which one stream replaces another")
 def gradients_(subject: Subject) -> None:
     """In training, gradients reach every stream and every parameter that wants one."""
     for dims in (DIMS, TWINS):
@@ -168,17 +175,17 @@ def _reaches_parameters(bench: FusionBench) -> None:
     )
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="no batch statistics; take care with `squeeze`")
 def batch_of_one(subject: Subject) -> None:
     """A batch may hold a single clip, in training too."""
     bench = bench_of(subject)
     module, batch = bench.stirred(), bench.ready(1)
     for mode, word in ((False, "evaluation"), (True, "training")):
-        with attempt(f"a batch of one clip in {word} mode", "Folds and last batches may be that small."):
+        with attempt(subject, f"a batch of one clip in {word} mode", "Folds and last batches may be that small."):
             loss_of(module.train(mode), batch).backward()  # type: ignore[no-untyped-call]
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="`batch_first=True`; no normalisation over the batch")
 def batch_invariance(subject: Subject) -> None:
     """In evaluation, a clip's output does not depend on the clips beside it."""
     bench = bench_of(subject)
@@ -193,18 +200,18 @@ def batch_invariance(subject: Subject) -> None:
         )
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="nothing may need a pair")
 def one_stream(subject: Subject) -> None:
     """It works over a single stream."""
     bench = bench_of(subject)
     for name, dim in DIMS.items():
         dims = {name: dim}
         remedy = "Runs with one modality and ablations need it; look for squeeze and for pairs of streams."
-        with attempt(f"a fusion of {name} alone", remedy):
+        with attempt(subject, f"a fusion of {name} alone", remedy):
             ask(bench.stirred(dims), bench.ready(8, dims))
 
 
-@check(needs=("absence",))
+@check(needs=("absence",), cure="divide by the number of present frames; let attention see present ones only")
 def frames(subject: Subject) -> None:
     """Frame level: absent frames at the end of clips change nothing."""
     bench = bench_of(subject)
@@ -220,12 +227,12 @@ def _pad_frames(bench: FusionBench, levels: Mapping[str, Level]) -> None:
     module, batch = bench.stirred(levels=levels), bench.batch(levels=levels).to(bench.dtype)
     padded = batch.padded(5, [name for name, level in levels.items() if level == "frame"])
     remedy = "Divide by the number of present frames, and let attention and convolutions see present frames only."
-    with attempt("five absent frames at the end of every clip", remedy):
+    with attempt(bench.subject, "five absent frames at the end of every clip", remedy):
         expected, found = ask(module, batch).logits, ask(module, padded).logits
         require(bench.same(found, expected), "the logits change.")
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="register parameters and persistent buffers")
 def save_load(subject: Subject) -> None:
     """A state dict, through safetensors into a module built under another seed, gives the same outputs."""
     bench = bench_of(subject)
@@ -234,7 +241,7 @@ def save_load(subject: Subject) -> None:
         ask(module.train(), batch)
     fresh = bench.build(seed=99).to(bench.dtype).eval()
     remedy = "Register what a module needs as parameters or persistent buffers."
-    with attempt("saving the state dict and loading it into a fresh module", remedy):
+    with attempt(subject, "saving the state dict and loading it into a fresh module", remedy):
         tensors = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
         fresh.load_state_dict(load(save(tensors)))
         require(bench.same(ask(fresh, batch).logits, ask(module.eval(), batch).logits), "other logits than before.")

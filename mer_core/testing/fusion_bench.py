@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from mer_core.spec import FusionSpec
 from mer_core.testing.kit import CheckFailed, require
 from mer_core.testing.subject import Subject
+from mer_core.testing.words import ended, said
 from mer_core.types import FusionOutput, Level, StreamInfo, TargetSpec
 
 DIMS: Mapping[str, int] = {"speech:a": 5, "text:b": 7, "video:c": 3}
@@ -212,14 +213,15 @@ def loss_of(module: nn.Module, batch: Batch) -> Tensor:
 
 
 @contextmanager
-def attempt(what: str, remedy: str) -> Iterator[None]:
+def attempt(subject: Subject, what: str, remedy: str) -> Iterator[None]:
     """Whatever goes wrong within the block fails the check, saying what was tried and what to do."""
+    target = subject.spec.target
     try:
         yield
     except CheckFailed as error:
         raise CheckFailed(f"{what}: {error} {remedy}") from error
-    except Exception as error:
-        raise CheckFailed(f"{what} raised {type(error).__name__}: {error}. {remedy}") from error
+    except (Exception, SystemExit) as error:
+        raise CheckFailed(f"{what} raised {ended(said(error, target))} {remedy}") from error
 
 
 def gradients(module: nn.Module, loss: Callable[[], Tensor]) -> dict[str, Tensor | None]:

@@ -18,7 +18,7 @@ from mer_core.testing.subject import Subject
 MEMBERS = 3
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="no branches on values, no changes in place, no recurrent layers; or `stackable=False`")
 def stacked(subject: Subject) -> None:
     """Where declared: several members in one vmap pass equal each member alone, gradients included."""
     bench = bench_of(subject)
@@ -29,12 +29,23 @@ def stacked(subject: Subject) -> None:
     remedy = "Avoid branches on values, in-place changes and recurrent layers, or declare stackable=False."
     named = sum(1 for _ in modules[0].named_parameters(remove_duplicate=False))
     require(named == len(list(modules[0].parameters())), f"a weight has two names: it would be trained twice. {remedy}")
-    with attempt("three members in one pass (torch.func.vmap)", remedy):
+    _require_one_class(modules)
+    with attempt(subject, "three members in one pass (torch.func.vmap)", remedy):
         _stacked_pass(modules, batches, training=True)
         with differentiable_attention():
             logits, slopes = _stacked_pass(modules, batches, training=False)
         for number, (module, batch) in enumerate(zip(modules, batches, strict=True)):
             _compare_member(bench, module.eval(), batch, logits[number], {n: g[number] for n, g in slopes.items()})
+
+
+def _require_one_class(modules: list[nn.Module]) -> None:
+    classes = list(dict.fromkeys(type(module) for module in modules))
+    names = sorted({cls.__qualname__ for cls in classes})
+    require(
+        len(classes) == 1,
+        f"build returns another class each time ({', '.join(names)}), and only modules of one class can be stacked: "
+        "define the module class at the top of its module, not inside a function.",
+    )
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mer_core.catalogue import Catalogue, Entry
-from mer_core.errors import MerError
-from mer_core.spec import AudioInput, DerivedInput, DeriverSpec, FramesInput, Input, TextInput, declared_inputs
-from mer_core.testing import pictures, sounds
+from mer_core.spec import AudioInput, DerivedInput, FramesInput, Input, TextInput
+from mer_core.testing import artefacts, pictures, sounds
 from mer_core.testing.kit import NotApplicable
+from mer_core.testing.words import ended
 from mer_core.types import Audio, Derived, Frames, Missing, Sample, Text
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ CROP = 128
 
 MOST_BYTES = 200 * 2**20
 """Pictures of one clip may take so much memory; a longer clip is cut there."""
+
+_STAND_IN = " In pytest a stand-in will do: "
 
 KEPT = 7.0
 """Inputs of clips up to so many seconds are kept, to be copied the next time."""
@@ -68,13 +70,19 @@ class Scene:
 class Maker:
     """Makes samples for a plugin with ``inputs``; ``derived`` are stand-ins for derived inputs.
 
+    Where there is none, an installed deriver makes them, with its own of ``deriver_options``; one of the
+    distribution ``home`` goes first.
+
     Every sample has arrays of its own, so that a plugin that changes them harms nobody else.
     """
 
     catalogue: Catalogue
     inputs: Mapping[str, Input]
     derived: Mapping[str, Derived] = field(default_factory=dict)
+    deriver_options: artefacts.Given = field(default_factory=dict)
+    home: str = ""
     _made: dict[tuple[str, Scene], Any] = field(default_factory=dict)
+    _derivers: dict[str, tuple[Entry, Any, Maker]] = field(default_factory=dict)
 
     @property
     def timed(self) -> bool:
@@ -111,35 +119,33 @@ class Maker:
         if wanted.name in self.derived:
             return self.derived[wanted.name]
         try:
-            answer = self._ask(wanted.name, scene)
+            return self._ask(wanted.name, scene)
         except NotApplicable as error:
-            answer = Missing(str(error))
-        if isinstance(answer, Derived) or wanted.optional:
-            return answer if isinstance(answer, Derived) else Missing(str(getattr(answer, "reason", answer)))
-        reason = getattr(answer, "reason", answer)
-        raise NotApplicable(
-            f"no {wanted.name} for {scene}: {reason}. Give a stand-in: derived={{{wanted.name!r}: Derived(...)}}."
-        )
+            if wanted.optional:
+                return Missing(str(error))
+            reason = ended(str(error).partition(_STAND_IN)[0])
+            raise NotApplicable(f"{reason}{_STAND_IN}check(derived={{{wanted.name!r}: Derived(...)}}).") from error
 
-    def _ask(self, name: str, scene: Scene) -> Any:
+    def _ask(self, name: str, scene: Scene) -> Derived:
         """What an installed deriver makes of ``scene``."""
-        entry = next((e for e in self.catalogue.of_kind(DeriverSpec) if _offers(e, name)), None)
-        if entry is None:
-            raise NotApplicable(f"no installed deriver produces {name}")
-        assert isinstance(entry.spec, DeriverSpec)
+        if name not in self._derivers:
+            entry, made, inputs = artefacts.start(self.catalogue, name, self.deriver_options, self.home)
+            inner = Maker(self.catalogue, inputs, self.derived, self.deriver_options, entry.distribution)
+            self._derivers[name] = (entry, made, inner)
+        entry, made, inner = self._derivers[name]
+        who = f"{entry.full_name}, which makes {name!r},"
         try:
-            options = self.catalogue.options(DeriverSpec, entry.full_name, {})
-            made = self.catalogue.load(DeriverSpec, entry.full_name)(options, "cpu")
-        except MerError as error:
-            raise NotApplicable(str(error)) from None
-        inner = Maker(self.catalogue, declared_inputs(entry.spec, options), self.derived)
-        return made.derive([inner.sample(scene)])[0]
-
-
-def _offers(entry: Entry, name: str) -> bool:
-    spec = entry.spec
-    usable = not (entry.problem or entry.missing_packages())
-    return usable and isinstance(spec, DeriverSpec) and spec.produces == name
+            sample = inner.sample(scene)
+        except NotApplicable as error:
+            raise NotApplicable(f"{who} cannot work: {error}") from error
+        try:
+            answer = made.derive([sample])[0]
+        except (Exception, SystemExit) as error:
+            raise artefacts.broken(entry, name, error) from error
+        if isinstance(answer, Derived):
+            return answer
+        came = f"{type(answer).__name__}({getattr(answer, 'reason', '')!r})"
+        raise NotApplicable(f"{who} answered {came} to {scene}")
 
 
 def sound(rate: int, scene: Scene) -> FloatArray:

@@ -52,7 +52,7 @@ class Course:
     shares: NDArray[np.float64]
 
 
-@check(needs=("determinism",))
+@check(needs=("determinism",), cure="cut the padded frames off, or mask them in the mean")
 def padding(subject: Subject) -> None:
     """Padding is not averaged in: the features of a steady clip do not jump with its length."""
     at = bench(subject)

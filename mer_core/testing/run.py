@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from mer_core.errors import PluginError, UsageError
 from mer_core.registry import Catalogue, Entry, discover
 from mer_core.spec import PluginSpec, plain, spec_class
+from mer_core.testing.artefacts import require_part
 from mer_core.testing.kit import Check, CheckFailed, Report, Result, Session
 from mer_core.testing.subject import TOLERANCE, Subject
 from mer_core.types import Derived
@@ -44,6 +45,7 @@ def check_plugin(
     options: Mapping[str, Any] | None = None,
     expected_failures: Mapping[str, str] | None = None,
     derived: Mapping[str, Derived] | None = None,
+    deriver_options: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "cpu",
     tolerance: float = TOLERANCE,
     plugins: Iterable[object] = (),
@@ -59,6 +61,7 @@ def check_plugin(
         expected_failures: ``{check: reason}`` for what is known and honest; one that passes after all is
             reported as ``unexpected``.
         derived: stand-ins for derived inputs; without them an installed deriver makes them.
+        deriver_options: options of those derivers, by their names.
         device: torch device string.
         tolerance: largest difference between two ways of computing the same features that counts as equal,
             as a share of their spread; raise it for half precision.
@@ -68,12 +71,14 @@ def check_plugin(
 
     Raises:
         PluginError: no such plugin, or one that cannot be used.
-        UsageError: no such check.
+        UsageError: no such check, or options of a deriver that has no part in it.
+        OptionError: naming the option.
     """
     catalogue = discover(plugins)
     entry = find_entry(catalogue, name, kind)
     chosen = checks(entry.spec.kind)
-    session = _session(catalogue, entry, chosen, options, expected_failures, derived, device, tolerance)
+    asked = _Asked(options or {}, derived or {}, deriver_options or {}, device, tolerance)
+    session = Session(chosen, lambda: _subject(catalogue, entry, asked), expected_failures)
     unknown = sorted(set(only) - set(session.checks))
     if unknown:
         raise UsageError(f"there is no check called {unknown[0]!r}.", f"Checks are {', '.join(session.checks)}.")
@@ -126,6 +131,7 @@ def conformance(
     options: Mapping[str, Any] | None = None,
     expected_failures: Mapping[str, str] | None = None,
     derived: Mapping[str, Derived] | None = None,
+    deriver_options: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "cpu",
     tolerance: float = TOLERANCE,
     plugins: Iterable[object] = (),
@@ -141,9 +147,9 @@ def conformance(
     chosen = checks(entry.spec.kind)
 
     def make(more: Mapping[str, Any], stand_ins: Mapping[str, Derived]) -> Session:
-        merged = {**(options or {}), **more}
-        stand_ins = {**(derived or {}), **stand_ins}
-        return _session(catalogue, entry, chosen, merged, expected_failures, stand_ins, device, tolerance)
+        merged, stand_ins = {**(options or {}), **more}, {**(derived or {}), **stand_ins}
+        asked = _Asked(merged, stand_ins, deriver_options or {}, device, tolerance)
+        return Session(chosen, lambda: _subject(catalogue, entry, asked), expected_failures)
 
     sessions: dict[str, Session] = {}
     bound = [BoundCheck(check=check, make_session=make, sessions=sessions) for check in chosen]
@@ -175,25 +181,25 @@ def _no_checks(kind: str) -> UsageError:
     return UsageError(f"there are no checks for {kind!r}.", f"Kinds are {', '.join(_HOMES)}.")
 
 
-def _session(
-    catalogue: Catalogue,
-    entry: Entry,
-    chosen: tuple[Check, ...],
-    options: Mapping[str, Any] | None,
-    expected: Mapping[str, str] | None,
-    derived: Mapping[str, Derived] | None,
-    device: str,
-    tolerance: float,
-) -> Session:
-    def subject() -> Subject:
-        validated = catalogue.options(type(entry.spec), entry.full_name, dict(options or {}))
-        return Subject(
-            entry=entry,
-            catalogue=catalogue,
-            options=validated,
-            device=device,
-            derived=dict(derived or {}),
-            tolerance=tolerance,
-        )
+class _Asked(NamedTuple):
+    """How a plugin is to be examined; see :func:`check_plugin`."""
 
-    return Session(chosen, subject, expected)
+    options: Mapping[str, Any]
+    derived: Mapping[str, Derived]
+    deriver_options: Mapping[str, Mapping[str, Any]]
+    device: str
+    tolerance: float
+
+
+def _subject(catalogue: Catalogue, entry: Entry, asked: _Asked) -> Subject:
+    options = catalogue.options(type(entry.spec), entry.full_name, dict(asked.options))
+    require_part(catalogue, entry, options, asked.deriver_options)
+    return Subject(
+        entry=entry,
+        catalogue=catalogue,
+        options=options,
+        device=asked.device,
+        derived=dict(asked.derived),
+        deriver_options=dict(asked.deriver_options),
+        tolerance=asked.tolerance,
+    )

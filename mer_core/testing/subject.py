@@ -24,6 +24,7 @@ class Subject:
         options: validated options.
         device: torch device string.
         derived: stand-ins for derived inputs, by artefact name.
+        deriver_options: options of the derivers that make the other derived inputs, by their names.
         tolerance: largest difference between two ways of computing the same features that counts as
             equal, as a share of the features' own spread.
         memory: what checks have found out and others use, by name.
@@ -34,6 +35,7 @@ class Subject:
     options: Any
     device: str = "cpu"
     derived: Mapping[str, Derived] = field(default_factory=dict)
+    deriver_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tolerance: float = TOLERANCE
     memory: dict[str, Any] = field(default_factory=dict, repr=False)
 

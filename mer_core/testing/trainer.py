@@ -30,7 +30,7 @@ DEVIATIONS = 4.0
 SUFFIXES = {".safetensors", ".json"}
 
 
-@check()
+@check(cure="return a whole `Model`, with JSON in `summary`; work on copies")
 def starts(subject: Subject) -> None:
     """Fitting over folds gives a model with targets, streams, a summary, probabilities and logits."""
     bench = bench_of(subject)
@@ -65,7 +65,10 @@ def _same_table(one: Mapping[str, StreamData], two: Mapping[str, StreamData]) ->
     return all(np.array_equal(a.values, b.values) and np.array_equal(a.present, b.present) for a, b in pairs)
 
 
-@check(needs=("starts",))
+@check(
+    needs=("starts",),
+    cure="see that rows and labels belong together, that the optimiser has the parameters; take more steps",
+)
 def overfits(subject: Subject) -> None:
     """A single member learns sixteen clips by heart."""
     bench = bench_of(subject)
@@ -79,7 +82,7 @@ def overfits(subject: Subject) -> None:
     )
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="draw everything, the fusion's first weights too, from generators made of the seed")
 def seeded(subject: Subject) -> None:
     """The same seed gives the same probabilities bit for bit, another seed others."""
     bench = bench_of(subject)
@@ -97,7 +100,7 @@ def seeded(subject: Subject) -> None:
     )
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="save the standardisation and the classes with the weights")
 def save_load(subject: Subject) -> None:
     """A model saved to a folder and read by a fresh trainer answers as before, wherever the folder is."""
     bench = bench_of(subject)
@@ -136,7 +139,7 @@ def _check_files(folder: Path) -> None:
     )
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="keep one member per fold")
 def members(subject: Subject) -> None:
     """Every fold's member can be asked, and the ensemble is the softmax of the mean of their logits."""
     bench = bench_of(subject)
@@ -163,7 +166,7 @@ def softmax(logits: Probabilities) -> Probabilities:
     return shares
 
 
-@check(needs=("members",))
+@check(needs=("members",), cure="learn from `fold.train` alone")
 def chance(subject: Subject) -> None:
     """On random labels, members are no better than chance on the clips that their folds hold out."""
     bench = bench_of(subject)
@@ -181,7 +184,7 @@ def chance(subject: Subject) -> None:
     )
 
 
-@check(needs=("chance", "seeded"))
+@check(needs=("chance", "seeded"), cure="choose epochs, thresholds and class weights without them")
 def held_out_labels(subject: Subject) -> None:
     """A fold's member is the same whatever the labels of the clips that the fold holds out.
 
@@ -198,7 +201,7 @@ def held_out_labels(subject: Subject) -> None:
     )
 
 
-@check(needs=("starts",))
+@check(needs=("starts",), cure="leave clips with label -1 out of the loss")
 def no_folds(subject: Subject) -> None:
     """Without folds, one model learns from all labelled clips; unlabelled ones are of no class."""
     bench = bench_of(subject)
@@ -214,7 +217,7 @@ def no_folds(subject: Subject) -> None:
     )
 
 
-@check(needs=("seeded",))
+@check(needs=("seeded",), cure="statistics over present rows only; NaN times zero is NaN")
 def cleared_values(subject: Subject) -> None:
     """Values of absent streams, NaN included, change nothing: neither in fitting nor in predicting."""
     bench = bench_of(subject)
