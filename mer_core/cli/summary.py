@@ -12,6 +12,7 @@ from rich.text import Text
 
 from mer_core.cli.extract import print_failures
 from mer_core.names import readable
+from mer_core.report.words import count
 
 if TYPE_CHECKING:
     from mer_core.report.model import RunReport, Score, Section
@@ -50,7 +51,7 @@ def print_section(title: str, section: Section, console: Console) -> None:
 
 def _headline(report: RunReport) -> Text:
     data = report.data
-    parts = [f"{report.n_clips} clips", f"{data.n_labelled} labelled", f"{len(report.classes)} classes"]
+    parts = [count(report.n_clips, "clip"), f"{data.n_labelled} labelled", f"{len(report.classes)} classes"]
     if data.group:
         parts.append(f"{data.n_groups} {data.group}s")
     streams = ", ".join(f"{s.name} [{s.dim}]" for s in report.streams)
@@ -61,8 +62,8 @@ def _sections(report: RunReport) -> list[tuple[str, Section]]:
     found = []
     if report.metrics.cv:
         kept = f", each {report.data.group} in one fold" if report.folds and report.folds.group else ""
-        count = len(report.folds.sizes) if report.folds else 0
-        found.append((f"Cross-validation, {count} folds{kept}", report.metrics.cv))
+        folds = len(report.folds.sizes) if report.folds else 0
+        found.append((f"Cross-validation, {folds} folds{kept}", report.metrics.cv))
     if report.metrics.val:
         found.append(("Validation split", report.metrics.val))
     if report.metrics.test:
@@ -72,7 +73,7 @@ def _sections(report: RunReport) -> list[tuple[str, Section]]:
 
 def _scores(title: str, section: Section) -> Table:
     mark = "  [bold red](optimistic: epoch chosen on these clips)[/]" if section.optimistic else ""
-    caption = f"{section.n} clips; 95% intervals resample {section.n_units} {section.unit}s"
+    caption = f"{count(section.n, 'clip')}; 95% intervals resample {count(section.n_units, section.unit)}"
     table = Table(
         title=f"[bold]{title}[/]{mark}",
         title_justify="left",
@@ -140,12 +141,18 @@ def _files(report: RunReport, folder: Path, console: Console) -> None:
 def print_plan(document: dict[str, Any], console: Console) -> None:
     """What would be done, with disk."""
     data, disk, training = document["data"], document["disk"], document["training"]
-    console.print(
-        f"[bold]Data[/]      {readable(data['source'])}: {data['clips']} clips, {data['labelled']} labelled, {data['test']} test"
-    )
+    counts = f"{count(data['clips'], 'clip')}, {data['labelled']} labelled, {data['test']} test"
+    console.print(f"[bold]Data[/]      {readable(data['source'])}: {counts}")
     console.print(f"[bold]Classes[/]   {', '.join(data['classes'])}")
     for name, stream in document["streams"].items():
-        console.print(f"[bold]Stream[/]    {name}: extract {stream['extract']} clips, reuse {stream['reuse']}")
+        console.print(
+            f"[bold]Stream[/]    {name}: extract {count(stream['extract'], 'clip')}, reuse {stream['reuse']:,}"
+        )
+    for name, part in document["derivers"].items():
+        console.print(
+            f"[bold]Deriver[/]   {readable(part['deriver'])}: make {name} of {count(part['derive'], 'clip')},"
+            f" reuse {part['reuse']:,}"
+        )
     console.print(
         f"[bold]Disk[/]      about {disk['needed_bytes'] / 2**20:.1f} MiB needed, "
         f"{disk['free_bytes'] / 2**30:.1f} GiB free in {disk['cache']}",
@@ -156,6 +163,6 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
         f"[bold]Training[/]  {used['trainer']} of {used['fusion']} on {training['device']}, "
         f"folds {folds['k']} ({folds['kind']}), seed {training['seed']}"
     )
-    for note in data["notes"]:
+    for note in (*document["warnings"], *data["notes"]):
         console.print(Text.assemble(("Note      ", "yellow"), note))
     console.print("[dim]Nothing was extracted or trained.[/]")

@@ -6,9 +6,11 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from mer_core.blame import blame, title
 from mer_core.config import DataChoice
 from mer_core.data.dataset import ClipTable, load_clips
-from mer_core.errors import DataError, UsageError
+from mer_core.errors import DataError, PluginError, UsageError
+from mer_core.protocols import Dataset
 from mer_core.spec import DatasetSpec, digest
 from mer_core.types import Clip
 from mer_core.workflows.workspace import Workspace
@@ -21,6 +23,7 @@ def load_data(choice: DataChoice, space: Workspace) -> ClipTable:
 
     Raises:
         DataError: nothing is there, or it cannot be read; with the close match.
+        PluginError: the data set could not be prepared.
     """
     return load_clips(find_source(choice, space), columns=choice.columns, label_map=choice.label_map)
 
@@ -46,9 +49,17 @@ def _is_dataset(name: str, space: Workspace) -> bool:
 def _prepare(choice: DataChoice, space: Workspace) -> Path:
     spec = space.catalogue.find(DatasetSpec, choice.source)
     options = space.catalogue.options(DatasetSpec, choice.source, choice.options)
-    folder = space.cache.datasets / f"{spec.name}-{digest([spec.version, options], 10)}"
-    manifest: Path = space.catalogue.load(DatasetSpec, choice.source)(options).prepare(folder, space.progress)
-    return manifest
+    plugin, entry = space.catalogue.load(DatasetSpec, choice.source), space.catalogue.entry(DatasetSpec, choice.source)
+    home = [] if entry.own else [entry.distribution]
+    folder = space.cache.datasets / f"{spec.name}-{digest([spec.version, options, *home], 10)}"
+    with blame(entry, "__init__"):
+        dataset: Dataset = plugin(options)
+    with blame(entry, "prepare"):
+        manifest: object = dataset.prepare(folder, space.progress)
+    if not isinstance(manifest, str | Path):
+        what = f"{title(entry)}: prepare returned {type(manifest).__name__}, not a path."
+        raise PluginError(what, "Return the path of the manifest.")
+    return Path(manifest)
 
 
 def _not_found(source: str, space: Workspace) -> DataError:

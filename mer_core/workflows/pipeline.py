@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mer_core.blame import blame
 from mer_core.config import PluginChoice, RunConfig, validate_config
 from mer_core.errors import DataError, PluginError, UsageError
 from mer_core.protocols import Fusion, Model, Trainer
-from mer_core.registry import Catalogue
+from mer_core.registry import Catalogue, Entry
 from mer_core.spec import DeriverSpec, ExtractorSpec, FusionSpec, PluginSpec, TrainerSpec
+from mer_core.workflows.guarded import guard
 from mer_core.workflows.workspace import Workspace, pick_device
 
 PIPELINE_FILE = "pipeline.json"
@@ -35,15 +37,29 @@ class Pipeline:
 def make_fusion(config: RunConfig, catalogue: Catalogue) -> Fusion:
     """The run's fusion plugin, with its options."""
     options = catalogue.options(FusionSpec, config.fusion.name, config.fusion.options)
-    fusion: Fusion = catalogue.load(FusionSpec, config.fusion.name)(options)
+    plugin = catalogue.load(FusionSpec, config.fusion.name)
+    with blame(fusion_entry(config, catalogue), "__init__"):
+        fusion: Fusion = plugin(options)
     return fusion
 
 
 def make_trainer(config: RunConfig, catalogue: Catalogue) -> Trainer:
     """The run's trainer plugin, with its options, on the run's device."""
     options = catalogue.options(TrainerSpec, config.trainer.name, config.trainer.options)
-    trainer: Trainer = catalogue.load(TrainerSpec, config.trainer.name)(options, pick_device(config.device))
+    plugin, device = catalogue.load(TrainerSpec, config.trainer.name), pick_device(config.device)
+    with blame(trainer_entry(config, catalogue), "__init__"):
+        trainer: Trainer = plugin(options, device)
     return trainer
+
+
+def fusion_entry(config: RunConfig, catalogue: Catalogue) -> Entry:
+    """The run's fusion in the catalogue."""
+    return catalogue.entry(FusionSpec, config.fusion.name)
+
+
+def trainer_entry(config: RunConfig, catalogue: Catalogue) -> Entry:
+    """The run's trainer in the catalogue."""
+    return catalogue.entry(TrainerSpec, config.trainer.name)
 
 
 def save_pipeline(
@@ -77,6 +93,7 @@ def load_pipeline(folder: Path, space: Workspace, device: str | None = None) -> 
     Raises:
         DataError: not a model folder, of another schema, or trained with another version of an
             extractor than the one installed.
+        PluginError: a plugin that it names is not there, or the trainer cannot read it.
     """
     document = _read(folder)
     config = validate_config(document["config"])
@@ -84,8 +101,7 @@ def load_pipeline(folder: Path, space: Workspace, device: str | None = None) -> 
     config = config.model_copy(update={"streams": streams, "device": device or config.device})
     config = _settled(config, space.catalogue, folder / PIPELINE_FILE)
     _check_versions(document["versions"], config, space.catalogue)
-    model = make_trainer(config, space.catalogue).load(folder, make_fusion(config, space.catalogue))
-    return Pipeline(config, model, document["fingerprints"], document["facts"])
+    return Pipeline(config, _load(folder, config, space.catalogue), document["fingerprints"], document["facts"])
 
 
 def _settled(config: RunConfig, catalogue: Catalogue, file: Path) -> RunConfig:
@@ -117,6 +133,14 @@ def _settled(config: RunConfig, catalogue: Catalogue, file: Path) -> RunConfig:
             "trainer": chosen(TrainerSpec, config.trainer),
         }
     )
+
+
+def _load(folder: Path, config: RunConfig, catalogue: Catalogue) -> Model:
+    trainer, fusion = make_trainer(config, catalogue), make_fusion(config, catalogue)
+    entry = trainer_entry(config, catalogue)
+    with blame(entry, "load", fusion_entry(config, catalogue)):
+        model = trainer.load(folder, fusion)
+    return guard(model, entry)
 
 
 def refuse_arrays(folder: Path, pipeline: Pipeline) -> None:

@@ -28,6 +28,7 @@ from mer_core.workflows.log import RunLog
 from mer_core.workflows.pipeline import save_pipeline
 from mer_core.workflows.predict import as_prediction, unusable
 from mer_core.workflows.predictions import HELD_OUT, NEW, TRAINED_ON, Row, write_predictions
+from mer_core.workflows.preflight import check_start
 from mer_core.workflows.scoring import OutOfFold, ensemble, out_of_fold, score_held_out, score_rows
 from mer_core.workflows.telling import Teller, with_warnings
 from mer_core.workflows.train import Training, refuse_untrainable, train
@@ -113,6 +114,8 @@ def run_config(config: RunConfig, space: Workspace, *, out: Path | None = None, 
 def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller, command: str) -> RunResult:
     """Everything between a run's beginning and its end."""
     folder, log = teller.folder, teller.log
+    with log.watch("preflight"):
+        check_start(config, table.targets, space.catalogue)
     with log.stage("extract", clips=len(table.clips)):
         extraction = extract_clips(config, table, space)
     failures = run_failures(extraction)
@@ -123,9 +126,9 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
         scores = evaluate_run(extraction, training, config)
     teller.folds(scores.held_out, training.data)
     write_config(config, folder / "config.toml")
-    save_pipeline(
-        folder / "model", config, training.model, extraction.fingerprints, space.catalogue, {"run": folder.name}
-    )
+    with log.watch("save"):
+        facts = {"run": folder.name}
+        save_pipeline(folder / "model", config, training.model, extraction.fingerprints, space.catalogue, facts)
     save_folds(folder / "folds.json", training.plan, training.data.ids)
     rows = prediction_rows(extraction, training, scores)
     modalities = tuple(present_modalities(extraction.features))
