@@ -22,8 +22,13 @@ from mer_core.scaffold.names import PATTERN, class_name, module_name, suggestion
 from mer_core.spec import check_spec
 
 ROOT = Path(__file__).parent.parent
-ALL = [pytest.param(kind, modality, id=modality or kind) for kind, modality in KINDS]
-NAMES = {f"my-{modality or kind}": (kind, modality) for kind, modality in KINDS}
+SORTS = {
+    "-".join(filter(None, ("my", kind.replace("extractor", ""), modality))): (kind, modality)
+    for kind, modality in KINDS
+}
+ALL = [pytest.param(*sort, id=name.removeprefix("my-")) for name, sort in SORTS.items()]
+LATE = {"valence-trainer": ("trainer", ""), "my-rather-long-valence-arousal": ("trainer", "")}
+"""Names whose classes are imported in another order, and in more lines, than those of ``my-trainer``."""
 
 MYPY = """\
 [mypy]
@@ -43,7 +48,7 @@ follow_imports = skip
 def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One package of each sort, by name."""
     home = tmp_path_factory.mktemp("packages")
-    return {name: write_package(name, kind, home / name, modality or None) for name, (kind, modality) in NAMES.items()}
+    return {name: write_package(name, kind, home / name, modality or None) for name, (kind, modality) in SORTS.items()}
 
 
 @pytest.fixture(scope="session")
@@ -57,30 +62,38 @@ def environment(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize(("kind", "modality"), ALL)
 def test_a_package_is_complete(kind: str, modality: str) -> None:
     found = render_package("my-thing", kind, modality or None)
-    own = {"__init__.py", "py.typed", "specs.py", "options.py", f"{kind}.py"} | ({"model.py"} & set(_model(kind)))
+    own = {"__init__.py", "py.typed", f"{kind}.py", *_more(kind)}
     outside = {"pyproject.toml", "README.md", "LICENSE", ".gitignore", "tests/test_my_thing.py"}
     assert set(found) == outside | {f"my_thing/{name}" for name in own}
     project = tomllib.loads(found["pyproject.toml"])
     assert project["project"]["name"] == "my-thing"
-    assert project["project"]["entry-points"]["mer.plugins"] == {"my-thing": "my_thing.specs"}
+    assert project["project"]["entry-points"]["mer.plugins"] == {
+        "my-thing": "my_thing.listener" if kind == "listener" else "my_thing.specs"
+    }
     assert project["project"]["dependencies"][0].startswith("mer-toolkit")
     assert "$" not in "".join(text for path, text in found.items() if path != "README.md")
     assert "Apache License" in found["LICENSE"]
     assert all(text.endswith("\n") for path, text in found.items() if path != "my_thing/py.typed")
+    assert "A extractor" not in "".join(found.values())
 
 
-def _model(kind: str) -> list[str]:
-    return ["model.py"] if kind == "trainer" else []
+def _more(kind: str) -> list[str]:
+    specs = ["specs.py", "options.py"] if kind != "listener" else []
+    return [*specs, "model.py"] if kind == "trainer" else specs
 
 
-@pytest.mark.parametrize(("kind", "modality"), ALL)
+@pytest.mark.parametrize(("kind", "modality"), [sort for sort in ALL if sort.values[0] != "listener"])
 def test_its_spec_is_right_and_light(kind: str, modality: str) -> None:
     found = render_package("my-thing", kind, modality or None)
     scope: dict[str, object] = {"__name__": "my_thing.specs"}
     exec(compile(found["my_thing/specs.py"], "specs.py", "exec"), scope)
     (spec,) = scope["mer_specs"]()  # type: ignore[operator]
     check_spec(spec)
-    assert (spec.kind, spec.name, getattr(spec, "modality", "")) == (kind, "my-thing", modality)
+    assert (spec.kind, spec.name) == (kind, "my-thing")
+    if kind == "extractor":
+        assert spec.modality == modality
+    if kind == "deriver":
+        assert list(spec.inputs) == [{"speech": "audio"}.get(modality, modality)]
     for reference in (spec.target, spec.options):
         module, _, wanted = reference.partition(":")
         tree = ast.parse(found[module.replace(".", "/") + ".py"])
@@ -113,18 +126,26 @@ def test_installed_packages_pass_their_own_tests(packages: dict[str, Path], envi
     passed = [(case.get("classname", "").rpartition(".")[2], case.get("name", "")) for case in cases]
     for name in packages:
         own = [test for module, test in passed if module == f"test_{module_name(name)}"]
-        assert {"test_contract[light-import]", "test_contract[options]"} <= set(own), name
+        assert {"test_contract[light-import]", f"test_contract[{_second(name)}]"} <= set(own), name
         assert [test for test in own if not test.startswith("test_contract")], name
+
+
+def _second(name: str) -> str:
+    return "hooks" if name == "my-listener" else "options"
 
 
 def test_installed_packages_are_ready(environment: Environment) -> None:
     rows = json.loads(environment.mer("plugins", "list", "--json").stdout)["plugins"]
     ready = {row["name"]: row["kind"] for row in rows if row["status"] == "ready"}
-    assert {name: ready.get(name) for name in NAMES} == {name: kind for name, (kind, _) in NAMES.items()}
+    assert {name: ready.get(name) for name in SORTS} == {name: kind for name, (kind, _) in SORTS.items()}
 
 
 @pytest.mark.skipif(not find_spec("ruff"), reason="ruff is not installed")
-def test_ruff_finds_nothing(packages: dict[str, Path]) -> None:
+def test_ruff_finds_nothing(packages: dict[str, Path], tmp_path: Path) -> None:
+    late = [write_package(name, kind, tmp_path / name) for name, (kind, _) in LATE.items()]
+    imports = ["check", "--select", "I", "--no-cache", *map(str, late)]
+    done = subprocess.run([sys.executable, "-m", "ruff", *imports], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
     rules = ["--extend-select", "E,F,W,I,B,UP,SIM,C4,RUF,PT,PIE,RET"]
     for arguments in (["check", *rules], ["format", "--check"]):
         command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", *map(str, packages.values())]
@@ -181,6 +202,8 @@ def test_kinds_and_modalities_that_there_are_not() -> None:
         render_package("my-x", "preset")
     with pytest.raises(UsageError, match="a fusion has no modality"):
         render_package("my-x", "fusion", "speech")
+    with pytest.raises(UsageError, match=r"no deriver can be written for the modality 'video'.*There are speech, text"):
+        render_package("my-x", "deriver", "video")
     with pytest.raises(UsageError, match="Did you mean 'speech'"):
         render_package("my-x", "extractor", "speach")
 
@@ -193,6 +216,8 @@ def test_the_modality_is_guessed_from_the_name() -> None:
         for n, files in guessed.items()
     ]
     assert found == ["text", "video", "speech"]
+    assert "TextInput" in render_package("my-text", "deriver")["my_text/specs.py"]
+    assert "AudioInput" in render_package("my-x", "deriver")["my_x/specs.py"]
 
 
 def test_nothing_is_ever_overwritten(tmp_path: Path) -> None:
@@ -230,12 +255,13 @@ def test_any_printable_author_is_written_as_toml() -> None:
 
 
 def test_the_commands_to_go_on_with_suit_the_kind() -> None:
-    last = {name: commands(name, kind, Path(name), modality or None)[-1] for name, (kind, modality) in NAMES.items()}
+    last = {name: commands(name, kind, Path(name), modality or None)[-1] for name, (kind, modality) in SORTS.items()}
     assert last["my-speech"] == "mer run --extractor speech=my-speech --modalities speech,text"
     assert last["my-fusion"] == "mer run --fusion my-fusion"
     assert last["my-trainer"] == "mer run --trainer my-trainer"
     assert last["my-dataset"].startswith("mer run --data my-dataset --modalities")
-    assert last["my-deriver"] == "mer plugins check my-deriver"
+    assert last["my-deriver-text"] == "mer plugins check my-deriver-text"
+    assert last["my-listener"] == "mer run --modalities speech,text"
     assert 'DerivedInput("my-deriver")' in render_package("my-deriver", "deriver")["README.md"]
     assert commands("my-x", "fusion", Path("a b"))[:2] == ["pip install -e 'a b[test]'", "pytest 'a b'"]
 
@@ -252,6 +278,16 @@ def test_the_command_shows_what_it_wrote(
     assert (tmp_path / "my-speech" / "my_speech" / "extractor.py").is_file()
 
 
+def test_after_a_deriver_comes_what_a_reader_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["plugins", "new", "my-words", "--kind", "deriver", "--modality", "text"]
+    assert run_app([*arguments, "--out", str(tmp_path / "x")]) == 0
+    shown = capsys.readouterr().out
+    lines = ['inputs={"sentences": DerivedInput("my-words")}', 'sample.derived("sentences")']
+    assert [line.split("  (")[0].strip() for line in shown.splitlines()[-2:]] == lines
+    assert run_app([*arguments, "--out", str(tmp_path / "y"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["reader"] == lines
+
+
 def test_the_command_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["plugins", "new", "my-mix", "--kind", "fusion", "--out", str(tmp_path / "x"), "--json"]
     assert run_app(arguments) == 0
@@ -261,6 +297,7 @@ def test_the_command_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert sorted(document["files"]) == document["files"]
     assert all((tmp_path / "x" / file).is_file() for file in document["files"])
     assert document["next"][-1] == "mer run --fusion my-mix"
+    assert document["reader"] == []
     assert run_app(arguments) == 2
     assert "exists already" in json.loads(capsys.readouterr().out)["error"]["message"]
 

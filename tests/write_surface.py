@@ -32,7 +32,7 @@ WHOLE = (
 PARTS = {"mer_core.media.sampling": ("segment_indices",)}
 """Public parts of modules that otherwise serve mer itself."""
 
-KINDS = ("extractor", "deriver", "fusion", "trainer", "dataset")
+KINDS = ("extractor", "deriver", "fusion", "trainer", "dataset", "listener")
 
 _SPECIAL = ("__call__", "__len__", "__iter__")
 
