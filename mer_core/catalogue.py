@@ -208,7 +208,8 @@ class Catalogue:
 
     def unknown(self, name: str, kind: type[PluginSpec] = PluginSpec) -> PluginError:
         """The error for a name that nothing of ``kind`` has: what broke, what else has it, or the close match."""
-        broken = [p for p in self.problems if p.answers_to(name)]
+        home = name.partition("@")[2]
+        broken = [p for p in self.problems if p.answers_to(name) or same(home, p.distribution)]
         if broken:
             return PluginError(f"plugin {name!r} could not be read: {broken[0].reason}", broken[0].remedy)
         others = sorted({e.spec.kind for e in self.entries if e.answers_to(name)})
@@ -220,8 +221,12 @@ class Catalogue:
     def _guess(self, name: str, kind: type[PluginSpec]) -> str:
         entries = [e for e in self.entries if isinstance(e.spec, kind)]
         names = sorted({e.full_name if "@" in name else e.spec.name for e in entries})
-        if close := difflib.get_close_matches(name, names, n=1):
-            return f"Did you mean {close[0]!r}?"
+        home, close = name.partition("@")[2], difflib.get_close_matches(name, names, n=1)
+        absent = home not in ("", EXTRA) and not any(same(home, e.distribution) for e in self.entries)
+        if close:
+            return f"Did you mean {close[0]!r}?" + (f" Else install {home}, which may bring it." if absent else "")
+        if absent:
+            return f"Install {home}, which may bring it."
         unread = "; 'mer plugins list' says which plugins could not be read" if self.problems else ""
         return f"There are: {', '.join(names) or 'none'}{unread}."
 

@@ -182,6 +182,8 @@ def test_an_entry_point_that_raises_on_import_is_a_problem(monkeypatch: pytest.M
     assert catalogue.find(ExtractorSpec, "good-one")
     with pytest.raises(PluginError, match="no luck"):
         catalogue.find(DatasetSpec, "bad")
+    with pytest.raises(PluginError, match=r"'other@dist-bad' could not be read: .*no luck"):
+        catalogue.find(DatasetSpec, "other@dist-bad")
 
 
 @pytest.mark.parametrize(
@@ -236,8 +238,11 @@ def test_a_name_of_another_kind_is_told_so() -> None:
 
 
 def test_a_full_name_gets_the_close_full_name() -> None:
-    with pytest.raises(PluginError, match="Did you mean 'acoustic@mer-toolkit'"):
-        discover().find(ExtractorSpec, "acoustic@mer-tools")
+    catalogue = discover()
+    with pytest.raises(PluginError, match=r"Did you mean 'acoustic@mer-toolkit'\? Else install mer-tools, which may"):
+        catalogue.find(ExtractorSpec, "acoustic@mer-tools")
+    with pytest.raises(PluginError, match=r"no extractor called 'cough@lungs'\. Install lungs, which may bring it\."):
+        catalogue.find(ExtractorSpec, "cough@lungs")
 
 
 def test_required_packages_are_looked_for_without_importing_any(
