@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from mer_core.plugin import AudioInput, ExtractorSpec
+from mer_core.plugin import AudioInput, ExtractorSpec, Weights
+from mer_plugins.speech.encoder_weights import DATA2VEC, HUBERT, WAV2VEC2, WAVLM, WHISPER
+
+
+def _encoder(name: str, options: str, summary: str, weights: tuple[Weights, ...]) -> ExtractorSpec:
+    """One of the encoders that share a class."""
+    return ExtractorSpec(
+        name=name,
+        target="mer_plugins.speech.encoder:SpeechEncoder",
+        options=f"mer_plugins.speech.encoder_options:{options}",
+        summary=summary,
+        modality="speech",
+        inputs={"audio": AudioInput(rate=16000)},
+        requires=("torch", "transformers"),
+        weights_licence=weights[0].licence,
+        weights=weights,
+    )
+
 
 SPEECH = [
     ExtractorSpec(
@@ -13,5 +30,20 @@ SPEECH = [
         modality="speech",
         inputs={"audio": AudioInput(rate=16000)},
         per_thread=True,
+    ),
+    _encoder("hubert", "HubertOptions", "HuBERT: last four layers of chinese-hubert-large and its kin", HUBERT),
+    _encoder("wav2vec2", "Wav2Vec2Options", "wav2vec 2.0: last four layers", WAV2VEC2),
+    _encoder("wavlm", "WavLMOptions", "WavLM: last four layers", WAVLM),
+    _encoder("data2vec-audio", "Data2VecAudioOptions", "data2vec for speech: last four layers", DATA2VEC),
+    ExtractorSpec(
+        name="whisper",
+        target="mer_plugins.speech.whisper:Whisper",
+        options="mer_plugins.speech.whisper_options:WhisperOptions",
+        summary="Whisper's encoder, or its decoder as the MER2024 baseline reads it",
+        modality="speech",
+        inputs={"audio": AudioInput(rate=16000)},
+        requires=("torch", "transformers"),
+        weights_licence=WHISPER[0].licence,
+        weights=WHISPER,
     ),
 ]
