@@ -243,6 +243,7 @@ class ListenerSpec(PluginSpec):
     kind: ClassVar[str] = "listener"
 
     target: str = ""
+    version: str = ""
     hooks: tuple[str, ...] = ()
     faults: tuple[tuple[str, str], ...] = ()
 

@@ -120,7 +120,7 @@ def _print_all(documents: list[dict[str, Any]]) -> None:
 def _print(console: Console, document: dict[str, Any], name: str) -> None:
     from rich.text import Text
 
-    version = f", version {document['version']}" if "version" in document else ""
+    version = f", version {document['version']}" if document.get("version") else ""
     what = document["kind"] or "entry point"
     console.print(Text.assemble((document[name], "bold"), f"  {what} from {document['distribution']}{version}"))
     if document.get("summary"):

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -28,7 +29,7 @@ PATIENCE = 2.0
 Run = Callable[[Path], list[Event]]
 
 
-@check()
+@check(cure="write `@hookimpl` above `def mer_fold_finished(event)`, say")
 def hooks(subject: Subject) -> None:
     """Its hooks are marked, are hooks that mer has, and take 'event' or nothing."""
     spec = cast("ListenerSpec", subject.spec)
@@ -38,7 +39,10 @@ def hooks(subject: Subject) -> None:
     require(not wrong, " ".join(f"{reason} {remedy}" for reason, remedy in wrong))
 
 
-@check(needs=("hooks",))
+@check(
+    needs=("hooks",),
+    cure="the message has the line, and what the event has; begin anew in `mer_run_started`",
+)
 def run(subject: Subject) -> None:
     """It hears two runs from beginning to end, one after the other, and raises nothing."""
     from mer_core.testing.made_up import good_run
@@ -46,7 +50,7 @@ def run(subject: Subject) -> None:
     _hear(subject, good_run, good_run)
 
 
-@check(needs=("run",))
+@check(needs=("run",), cure='`event.report["metrics"]["cv"]` and `["test"]` may be None')
 def no_scores(subject: Subject) -> None:
     """It hears a run without folds, whose report has null for metrics.cv and metrics.test."""
     from mer_core.testing.made_up import run_without_scores
@@ -54,7 +58,7 @@ def no_scores(subject: Subject) -> None:
     _hear(subject, run_without_scores)
 
 
-@check(needs=("run",))
+@check(needs=("run",), cure="`event.report` is then empty; there may have been no features and no folds")
 def unfinished(subject: Subject) -> None:
     """It hears runs that fail or are interrupted, without features, without folds, with an empty report."""
     from mer_core.testing.made_up import failed_run, interrupted_run
@@ -62,7 +66,7 @@ def unfinished(subject: Subject) -> None:
     _hear(subject, failed_run, interrupted_run)
 
 
-@check(needs=("run",))
+@check(needs=("run",), cure="copy what you want to change")
 def events_unchanged(subject: Subject) -> None:
     """It writes into no event: other listeners get the same one."""
     from mer_core.testing.made_up import good_run
@@ -117,4 +121,6 @@ def _watched() -> Iterator[list[str]]:
         threading.excepthook = hook
 
 
-CHECKS: tuple[Check, ...] = (light_import, hooks, run, no_scores, unfinished, events_unchanged)
+_LIGHT = replace(light_import, cure="import it inside the hooks")
+
+CHECKS: tuple[Check, ...] = (_LIGHT, hooks, run, no_scores, unfinished, events_unchanged)
