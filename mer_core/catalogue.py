@@ -13,6 +13,7 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any, TypeVar
 
+from mer_core.blame import blame
 from mer_core.errors import MissingPackageError, PluginError
 from mer_core.faults import explain, missing_package
 from mer_core.names import EXTRA, OWN, bare, same
@@ -201,10 +202,13 @@ class Catalogue:
 
         Raises:
             OptionError: naming the option.
+            PluginError: the options class broke.
         """
         from mer_core.options import validate
 
-        return validate(self.options_class(kind, name), values, name)
+        options_class = self.options_class(kind, name)
+        with blame(self.entry(kind, name), "its options"):
+            return validate(options_class, values, name)
 
     def unknown(self, name: str, kind: type[PluginSpec] = PluginSpec) -> PluginError:
         """The error for a name that nothing of ``kind`` has: what broke, what else has it, or the close match."""

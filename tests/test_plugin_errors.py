@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from pydantic import field_validator
 from shelf_plugin import Shelf
 
 from mer_core import Workspace, compose, fit, open_workspace, run
@@ -56,6 +57,18 @@ class Token:
 
     def build(self, streams: Mapping[str, StreamInfo], targets: object) -> torch.nn.Module:
         return torch.nn.MultiheadAttention(self.options.width, 4)
+
+
+class Picky(Options):
+    """Options whose own code breaks."""
+
+    parts: int = 2
+    """Of the hidden state."""
+
+    @field_validator("parts")
+    @classmethod
+    def _share(cls, value: int) -> int:
+        return 1 // value and value
 
 
 class Nothing:
@@ -156,6 +169,7 @@ SPECS = [
     FusionSpec(name="token", target=f"{HERE}:Token", options=f"{HERE}:Width"),
     FusionSpec(name="nothing", target=f"{HERE}:Nothing"),
     FusionSpec(name="fixed", target=f"{HERE}:Fixed"),
+    FusionSpec(name="picky", target=f"{HERE}:Nothing", options=f"{HERE}:Picky"),
     FusionSpec(name="nowhere", target=f"{HERE}:Nope"),
     TrainerSpec(name="unable", target=f"{HERE}:Unable"),
     TrainerSpec(name="plain", target=f"{HERE}:Plain"),
@@ -347,3 +361,8 @@ def test_a_protocol_that_the_trainer_cannot_keep_is_told(space: Workspace, tmp_p
     assert "fusion fixed" in planned[0]
     assert "'hidden', 'dropout' and 'absent'" in planned[0]
     assert plan(space, tmp_path, protocol="mer2024")["warnings"] == []
+
+
+def test_options_that_break_are_the_plugins_fault(space: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=r"^fusion picky@extra raised ZeroDivisionError in its options: "):
+        plan(space, tmp_path, fusion="picky", options={"picky": {"parts": 0}})

@@ -7,6 +7,7 @@ from typing import Any
 
 from mer_core.config import PluginChoice, RunConfig, StreamChoice
 from mer_core.engine import DeriverJob, ExtractorJob
+from mer_core.engine.answers import make_instance
 from mer_core.errors import OptionError, UsageError
 from mer_core.media import DECODER_VERSION
 from mer_core.options import Options
@@ -41,7 +42,8 @@ def build_jobs(config: RunConfig, catalogue: Catalogue) -> tuple[list[ExtractorJ
 def build_deriver(artefact: str, config: RunConfig, catalogue: Catalogue) -> tuple[Deriver, dict[str, Input]]:
     """The run's deriver of ``artefact``, ready to work on the CPU, and the inputs it declares."""
     job = _deriver_job(artefact, config.derivers, catalogue)
-    return job.deriver_class(job.options, "cpu"), declared_inputs(job.spec, job.options)
+    deriver: Deriver = make_instance(job, "cpu")
+    return deriver, declared_inputs(job.spec, job.options)
 
 
 def _deriver_jobs(
