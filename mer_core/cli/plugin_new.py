@@ -79,7 +79,7 @@ def refuse_known(name: str) -> None:
         if entry.spec.name == name:
             kind = f"{'an' if entry.spec.kind == 'extractor' else 'a'} {entry.spec.kind}"
             raise UsageError(
-                f"{entry.distribution} has {kind} called {name!r} already, and two would be ambiguous.",
+                f"{entry.distribution} has {kind} called {name!r} already, and one name is for one plugin.",
                 f"Choose another name, for example {another(name)!r}.",
             )
 
