@@ -40,7 +40,7 @@ class PunctOptions(Options):
 
 
 class Punct:
-    """Derives the lengths of sentences, or of the text for the mark '*'; stumbles over the mark '#'."""
+    """Derives lengths where its mark is found: '*' is in every text, '+' in all but empty ones; '#' it cannot bear."""
 
     def __init__(self, options: PunctOptions, device: str) -> None:
         self.marks = options.marks
@@ -51,7 +51,7 @@ class Punct:
     def split(self, text: str) -> Derived | Missing:
         if self.marks == "#":
             raise ValueError("no hashes, please.")
-        if self.marks != "*" and self.marks not in text:
+        if not {"*": True, "+": bool(text)}.get(self.marks, self.marks in text):
             return Missing("no mark found.")
         return Derived({"lengths": np.array([len(text), text.count(" ")], np.int64)})
 
@@ -133,6 +133,15 @@ def test_what_a_deriver_raises_or_refuses_is_not_blamed_on_its_reader() -> None:
     said = why(examine(reader("sentences"), punct(), deriver_options={"punct": {"marks": "~"}}))
     assert "which makes 'sentences', answered Missing('no mark found.') to a clip of 3 s" in said
     assert ".." not in said.replace("(...)", "")
+
+
+def test_what_a_deriver_has_nothing_for_is_skipped_and_the_rest_is_checked() -> None:
+    report = examine(reader("sentences"), punct(), deriver_options={"punct": {"marks": "+"}})
+    assert report.ok, str(report)
+    outcomes = {r.check: (r.outcome, r.reason) for r in report.results}
+    assert outcomes["finite"] == ("passed", "")
+    what = "punct@extra, which makes 'sentences', answered Missing('no mark found.') to a silent clip with the text ''."
+    assert outcomes["silence"] == ("skipped", what)
 
 
 def test_what_a_deriver_lacks_is_said_for_what_it_makes() -> None:

@@ -127,7 +127,7 @@ def test_what_a_plugin_raises_is_told_with_its_line_and_the_usual_cure() -> None
     assert told.startswith("UnstartableSound(options, 'cpu') raised FileNotFoundError: weights.bin (shelf/faults.py")
     assert ", in __init__). Usual cure: take `(options, device)` and be ready" in told
     told = reason("demandingsound", "short")
-    assert " on a clip of 1 frames (ordinary, seed 2). Usual cure: pad to the model's window, or return" in told
+    assert " on a clip of 1 frame (ordinary, seed 2). Usual cure: pad to the model's window, or return" in told
 
 
 def test_a_star_import_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ def test_exceptions_come_with_their_place_and_the_usual_cure() -> None:
     told = reason(NeedsEvenStreams, "starts")
     assert told.startswith("KeyError: ")
     assert "(test_kit_fusion.py, line " in told
-    assert ", in build). Usual cure: create every layer inside `build`, under keys that are no stream names" in told
+    assert ", in build). Usual cure: take `(options)`; create every layer inside `build`, under keys" in told
     told = reason(OneEncoderPerModality, "gradients")
     assert "shapes cannot be multiplied" in told
     assert ", in encode). Usual cure: look for `detach`, `argmax`, a dict by modality in which one stream" in told

@@ -14,8 +14,8 @@ from mer_core.spec import DeriverSpec, ExtractorSpec, declared_inputs
 from mer_core.testing.child import Order
 from mer_core.testing.common import last_line, python
 from mer_core.testing.compare import described, difference, spread
-from mer_core.testing.inputs import Maker, Scene
-from mer_core.testing.kit import CheckFailed, NotApplicable, Raised
+from mer_core.testing.inputs import Maker, NoInput, Scene
+from mer_core.testing.kit import CheckFailed, Raised
 from mer_core.testing.subject import Subject
 from mer_core.testing.words import said
 from mer_core.types import Derived, Features, Missing, Sample
@@ -87,8 +87,9 @@ class Bench:
         """
         try:
             self.maker.sample(ORDINARY)
-        except NotApplicable as error:
-            raise CheckFailed(f"the plugin cannot be tried: {error}") from error
+        except NoInput as error:
+            stand_in = f"In pytest a stand-in will do: check(derived={{{error.artefact!r}: Derived(...)}})."
+            raise CheckFailed(f"the plugin cannot be tried: {error} {stand_in}") from error
 
     def fit(self, instance: Any) -> Any:
         """Fit ``instance`` on synthetic clips of two classes; its state."""

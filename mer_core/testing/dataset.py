@@ -78,7 +78,7 @@ def bench_of(subject: Subject) -> DatasetBench:
     return bench
 
 
-@check(cure="return the path of a table with the columns of a manifest")
+@check(cure="take `(options)`; return the path of a table with the columns of a manifest")
 def prepares(subject: Subject) -> None:
     """Preparing an empty folder gives a manifest in it, with clips that have names of their own."""
     bench = bench_of(subject)

@@ -32,7 +32,7 @@ NAMES = ("speech:my.encoder-v1.5", "text:文本", "video:a b/c")
 
 
 @check(
-    cure="create every layer inside `build`, under keys that are no stream names (`nn.ModuleList`); "
+    cure="take `(options)`; create every layer inside `build`, under keys that are no stream names (`nn.ModuleList`); "
     "random layers obey `self.training`"
 )
 def starts(subject: Subject) -> None:

@@ -31,12 +31,18 @@ CROP = 128
 MOST_BYTES = 200 * 2**20
 """Pictures of one clip may take so much memory; a longer clip is cut there."""
 
-_STAND_IN = " In pytest a stand-in will do: "
-
 KEPT = 7.0
 """Inputs of clips up to so many seconds are kept, to be copied the next time."""
 
 Mood = Literal["lively", "steady", "half", "silent"]
+
+
+class NoInput(NotApplicable):
+    """A derived input of the plugin, ``artefact``, cannot be had; the message says why."""
+
+    def __init__(self, artefact: str, reason: str) -> None:
+        super().__init__(reason)
+        self.artefact = artefact
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Scene:
         if self.text is not None and self.mood == "silent":
             return f"a silent clip with the text {self.text!r}"
         kind = {"lively": "ordinary", "half": "half silent"}.get(self.mood, self.mood)
-        length = f"{self.frames} frames" if self.frames else f"{self.seconds:g} s"
+        length = f"{self.frames} frame{'s' * (self.frames > 1)}" if self.frames else f"{self.seconds:g} s"
         return f"a clip of {length} ({kind}, seed {self.seed})"
 
 
@@ -93,7 +99,7 @@ class Maker:
         """A clip that shows ``scene``.
 
         Raises:
-            NotApplicable: a derived input cannot be had.
+            NoInput: a derived input cannot be had.
         """
         return Sample(f"clip-{number}", {name: self._copy(name, scene) for name in self.inputs})
 
@@ -123,8 +129,7 @@ class Maker:
         except NotApplicable as error:
             if wanted.optional:
                 return Missing(str(error))
-            reason = ended(str(error).partition(_STAND_IN)[0])
-            raise NotApplicable(f"{reason}{_STAND_IN}check(derived={{{wanted.name!r}: Derived(...)}}).") from error
+            raise NoInput(wanted.name, ended(str(error))) from error
 
     def _ask(self, name: str, scene: Scene) -> Derived:
         """What an installed deriver makes of ``scene``."""

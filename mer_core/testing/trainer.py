@@ -30,7 +30,7 @@ DEVIATIONS = 4.0
 SUFFIXES = {".safetensors", ".json"}
 
 
-@check(cure="return a whole `Model`, with JSON in `summary`; work on copies")
+@check(cure="take `(options, device)`; return a whole `Model`, with JSON in `summary`; work on copies")
 def starts(subject: Subject) -> None:
     """Fitting over folds gives a model with targets, streams, a summary, probabilities and logits."""
     bench = bench_of(subject)
