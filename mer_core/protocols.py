@@ -57,7 +57,11 @@ class StreamExtractor(Extractor, Protocol):
     """An extractor that prefers to see all clips in one pass (layer by layer, say)."""
 
     def extract_stream(self, samples: Iterator[Sample]) -> Iterator[tuple[str, Features | Missing | Failure]]:
-        """Yield ``(sample id, answer)`` for every sample, in any order."""
+        """Yield ``(sample id, answer)`` for every sample, in any order.
+
+        A class with an attribute ``tell`` finds a function there, to be called with a few words on how far
+        it is where answers are long in coming; they are shown beside the progress.
+        """
         ...
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain, islice
 from typing import Any
 
 from mer_core.engine.answers import answer_batch, check_answer, make_instance
@@ -129,24 +130,35 @@ class Extraction:
         """An extractor that sees all clips in one go; what it leaves unanswered goes in batches."""
         waiting: dict[str, Parked] = {}
         settled: set[int] = set()
-        window, instance = Window(self._settings.window_bytes), self._instance(job)
+        window = Window(self._settings.window_bytes)
         with self._crew((job,), self._items, window) as crew:
             samples = self._samples(job, crew, window, waiting, settled)
-            try:
-                for name, answer in instance.extract_stream(samples):
-                    parked = waiting.pop(name, None)
-                    if parked is not None:
-                        self._book(job, parked, check_answer(job, int(instance.dim), answer))
-                        settled.add(parked.index)
-                    self._tell(job.name)
-            except MerError:
-                raise
-            except Exception:  # the batches below find the clip that caused it
-                pass
+            first = list(islice(samples, 1))
+            if first:  # where nothing is left to do, the extractor is not even made
+                self._stream(job, chain(first, samples), waiting, settled)
         self._tables.flush()
         left = [item for item in self._items if item[0] not in settled]
         if left:
             self._pass((job,), job.name, left)
+
+    def _stream(
+        self, job: ExtractorJob, samples: Iterator[Sample], waiting: dict[str, Parked], settled: set[int]
+    ) -> None:
+        """Book what the extractor answers until it ends or raises."""
+        instance = self._instance(job)
+        if hasattr(instance, "tell"):
+            instance.tell = lambda note: self._tell(job.name, note)
+        try:
+            for name, answer in instance.extract_stream(samples):
+                parked = waiting.pop(name, None)
+                if parked is not None:
+                    self._book(job, parked, check_answer(job, int(instance.dim), answer))
+                    settled.add(parked.index)
+                self._tell(job.name)
+        except MerError:
+            raise
+        except Exception:  # the batches find the clip that caused it
+            pass
 
     def _samples(
         self,
@@ -160,6 +172,7 @@ class Extraction:
         for result in crew.results():
             parked = result.parked.get(job.name)
             self._ledger.take(result)
+            self._tell(job.name)
             if parked is None:
                 settled.add(result.index)
                 continue
@@ -167,8 +180,9 @@ class Extraction:
             window.remove(parked.nbytes)
             yield parked.sample
 
-    def _tell(self, title: str) -> None:
-        self._progress(title, self._ledger.done, len(self._items), self._ledger.note())
+    def _tell(self, title: str, note: str = "") -> None:
+        said = ", ".join(filter(None, [note, self._ledger.note()]))
+        self._progress(title, self._ledger.done, len(self._items), said)
 
 
 DERIVER_BATCH_SECONDS = 60.0

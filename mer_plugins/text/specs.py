@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mer_core.plugin import ExtractorSpec, TextInput
-from mer_plugins.text.weights import APACHE, ENCODERS
+from mer_plugins.text.weights import APACHE, BAICHUAN_LICENCE, DECODERS, ENCODERS
 
 TEXT = [
     ExtractorSpec(
@@ -26,5 +26,17 @@ TEXT = [
         requires=("torch", "transformers"),
         weights=ENCODERS,
         weights_licence=f"{APACHE} (the default's)",
+    ),
+    ExtractorSpec(
+        name="baichuan",
+        target="mer_plugins.text.baichuan:Baichuan",
+        options="mer_plugins.text.baichuan_options:BaichuanOptions",
+        summary="Baichuan-13B and Baichuan2, layer by layer in 8 GB: last four layers of each token",
+        modality="text",
+        inputs={"text": TextInput()},
+        requires=("torch", "sentencepiece"),
+        install="pip install 'mer-toolkit[baichuan]'",
+        weights=DECODERS,
+        weights_licence=BAICHUAN_LICENCE,
     ),
 ]
