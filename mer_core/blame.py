@@ -78,6 +78,24 @@ def accuse(error: BaseException, called: Entry, method: str, beside: Sequence[En
     return PluginError(message, _hint(found.entry, (called, *beside)))
 
 
+def said(error: BaseException, where: str = "") -> str:
+    """``ValueError: boom (my_package/fusion.py, line 41)``, in one line."""
+    text = _short(" ".join(str(error).split()).rstrip("."))
+    return f"{type(error).__name__}{f': {text}' if text else ''}{f' ({where})' if where else ''}"
+
+
+def place(error: BaseException, target: str, *, function: bool = False) -> str:
+    """``my_package/fusion.py, line 41``: the innermost frame of ``target``'s package; empty where there is none.
+
+    With ``function`` its name follows: ``, in forward``.
+    """
+    package = target.partition(":")[0].partition(".")[0]
+    own = [step for step in walk_tb(error.__traceback__) if package and _module(step[0]).split(".")[0] == package]
+    if not own:
+        return ""
+    return _place(own[-1]) + (f", in {own[-1][0].f_code.co_name}" if function else "")
+
+
 def title(entry: Entry) -> str:
     """``fusion mine@my-package``, as messages name a plugin."""
     kind = "data set" if entry.spec.kind == "dataset" else entry.spec.kind

@@ -436,7 +436,7 @@ def test_names_from_outside_cannot_become_markup():
 
 
 def test_long_lists_are_cut_and_chinese_labels_shown():
-    many = tuple(m.FailedClip(id=f"片段 {i}", stage="decode", reason="no") for i in range(60))
+    many = tuple(m.FailedClip(id=f"片段 {i}", stage="decode", reason=f"no {i}") for i in range(60))
     page = text_of(report(failures=many))
     assert "片段 49" in page
     assert "片段 50" not in page

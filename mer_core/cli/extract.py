@@ -11,6 +11,9 @@ from mer_core.cli.output import print_json, stderr_console
 from mer_core.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mer_core.report.causes import Failed
     from mer_core.workflows.extract import Extraction
 
 NAME = "extract"
@@ -123,15 +126,21 @@ def print_note(text: str) -> None:
     stderr_console().print(Text.assemble(("Note ", "yellow"), text))
 
 
-def print_failures(failures: object, most: int = 10, rest: str = "--json lists them all") -> None:
-    """The first few failed clips with stage and reason, on stderr."""
-    listed = list(failures)  # type: ignore[call-overload]
-    console = stderr_console()
+def print_failures(failures: Iterable[Failed], most: int = 10, rest: str = "--json lists them all") -> None:
+    """The failed clips with stage and reason, on stderr; equal reasons on one line, the first few lines of them."""
+    from mer_core.report.causes import causes
+    from mer_core.report.words import count
+
+    listed = list(failures)
+    found, console = causes(listed), stderr_console()
     if listed:
-        count = "1 clip" if len(listed) == 1 else f"{len(listed)} clips"
-        console.print(f"[yellow]Warning[/] {count} could not be used, wholly or in part:")
-    for failure in listed[:most]:
-        name = failure.id if len(failure.id) <= LONGEST_ID else f"{failure.id[:LONGEST_ID]}…"
-        console.print(f"  {name} ({failure.stage}): {failure.reason}", markup=False)
-    if len(listed) > most:
-        console.print(f"  and {len(listed) - most} more; {rest}")
+        clips = count(len({failure.id for failure in listed}), "clip")
+        console.print(f"[yellow]Warning[/] {clips} could not be used, wholly or in part:")
+    for cause in found[:most]:
+        name = cause.id if len(cause.id) <= LONGEST_ID else f"{cause.id[:LONGEST_ID]}…"
+        line = f"{name} ({cause.stage}): {cause.reason}"
+        if cause.n > 1:
+            line = f"{cause.n:,} × ({cause.stage}) {cause.reason.rstrip('.')}, e.g. {name}"
+        console.print(f"  {line}", markup=False)
+    if len(found) > most:
+        console.print(f"  and {sum(cause.n for cause in found[most:]):,} more; {rest}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mer_core.engine.types import ExtractorJob, Job
+from mer_core.blame import place, said
+from mer_core.engine.types import ExtractorJob, Job, Raised
 from mer_core.errors import MediaError, MerError, PluginError
 from mer_core.types import Audio, Derived, Failure, Features, Frames, Missing, Sample, Text
 
@@ -36,25 +39,37 @@ def answer_batch(job: Job, instance: Any, samples: Sequence[Sample]) -> list[Ans
     """One checked answer per sample, whatever the plugin does short of killing the process."""
     call = instance.extract if isinstance(job, ExtractorJob) else instance.derive
     dim = int(instance.dim) if isinstance(job, ExtractorJob) else 0
-    return [check_answer(job, dim, answer) for answer in bisect(call, samples, _stage(job))]
+    return [check_answer(job, dim, answer) for answer in bisect(call, samples, _stage(job), job.spec.target)]
 
 
-def bisect(call: Callable[[Sequence[Sample]], Any], samples: Sequence[Sample], stage: str) -> list[Any]:
-    """``call(samples)``; where it raises, or miscounts, the halves one by one, down to single clips."""
-    cause = stage
+def bisect(
+    call: Callable[[Sequence[Sample]], Any], samples: Sequence[Sample], stage: str, target: str = ""
+) -> list[Any]:
+    """``call(samples)``; where it raises, or miscounts, the halves one by one, down to single clips.
+
+    Args:
+        target: ``package.module:Class`` of the plugin, to say which line of it raised.
+    """
     try:
         answers = list(call(samples))
         if len(answers) == len(samples):
             return answers
-        reason = f"returned {_count(len(answers), 'answer')} for {_count(len(samples), 'clip')}"
+        failure = Failure(f"returned {_count(len(answers), 'answer')} for {_count(len(samples), 'clip')}", stage)
     except MediaError as error:
-        reason, cause = str(error), "decode"
+        failure = Failure(str(error), "decode")
     except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}"
+        failure = raised(error, stage, target)
     if len(samples) == 1:
-        return [Failure(reason, cause)]
+        return [failure]
     half = len(samples) // 2
-    return bisect(call, samples[:half], stage) + bisect(call, samples[half:], stage)
+    return bisect(call, samples[:half], stage, target) + bisect(call, samples[half:], stage, target)
+
+
+def raised(error: BaseException, stage: str, target: str) -> Raised:
+    """``ValueError: boom (my_package/extractor.py, line 33)``, with the traceback."""
+    where = place(error, target)
+    text = sys.intern("".join(traceback.format_exception(error)))  # equal ones are kept once
+    return Raised(said(error, where), stage, f"{type(error).__name__} ({where})", text)
 
 
 def _count(n: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mer_core.engine.clip import ClipResult, Made
 from mer_core.engine.lookup import Tables
-from mer_core.engine.types import ClipFailure, DeriverJob, ExtractorJob, ExtractReport
+from mer_core.engine.types import ClipFailure, DeriverJob, ExtractorJob, ExtractReport, Raised
 from mer_core.types import Clip, Failure
 
 HOUR = 3600.0
@@ -23,6 +23,8 @@ class Ledger:
         self._began = time.monotonic()
         self._keys: dict[str, list[str | None]] = {name: [None] * len(clips) for name in self._jobs}
         self._failures: dict[tuple[int, str, str], set[str]] = {}
+        self._causes: dict[tuple[str, str], tuple[int, str, str]] = {}
+        self._tracebacks: dict[tuple[int, str, str], str] = {}
         self._missing: dict[str, dict[str, str]] = {name: {} for name in self._jobs}
         self._extracted = dict.fromkeys(self._jobs, 0)
         self._reused = dict.fromkeys(self._jobs, 0)
@@ -72,8 +74,14 @@ class Ledger:
     def report(self) -> ExtractReport:
         """The account so far."""
         failures = [
-            ClipFailure(id=self._clips[index].id, stage=stage, reason=reason, stream=",".join(sorted(streams)))
-            for (index, stage, reason), streams in sorted(self._failures.items(), key=lambda item: item[0][0])
+            ClipFailure(
+                id=self._clips[key[0]].id,
+                stage=key[1],
+                reason=key[2],
+                stream=",".join(sorted(streams)),
+                traceback=self._tracebacks.get(key, ""),
+            )
+            for key, streams in sorted(self._failures.items(), key=lambda item: item[0][0])
         ]
         return ExtractReport(
             keys=self._keys,
@@ -121,6 +129,9 @@ class Ledger:
         """An artefact's failure shows in the streams that wanted it, so only those are listed."""
         if name in self._jobs:
             self._keys[name][index] = None
-            self._failures.setdefault((index, failure.stage, failure.reason), set()).add(name)
+            key = (index, failure.stage, failure.reason)
+            self._failures.setdefault(key, set()).add(name)
+            if isinstance(failure, Raised) and self._causes.setdefault((failure.stage, failure.cause), key) == key:
+                self._tracebacks[key] = failure.traceback
         else:
             self.underived[self._clips[index].id, name] = failure

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.spec import DeriverSpec, ExtractorSpec, Input, declared_inputs, derived_names
+from mer_core.types import Failure
 
 MEBIBYTE = 2**20
 
@@ -102,18 +103,28 @@ class EngineSettings:
         return len(available(0)) if available else os.cpu_count() or 1
 
 
+@dataclass(frozen=True, slots=True)
+class Raised(Failure):
+    """What a plugin raised. ``cause`` is the same for the same kind of error at the same line of the plugin."""
+
+    cause: str = ""
+    traceback: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipFailure:
     """What went wrong with one clip, and which streams lack it for that reason.
 
     ``stage`` is ``decode``, an artefact's name (``faces``), ``extract``, or ``crash`` where
-    the clip has killed the process. ``stream`` lists stream names, comma-separated.
+    the clip has killed the process. ``stream`` lists stream names, comma-separated. ``traceback``
+    is there once for each kind of error at each line of a plugin.
     """
 
     id: str
     stage: str
     reason: str
     stream: str = ""
+    traceback: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mer_core.report.causes import causes
 from mer_core.report.words import TITLES, bounds, count, listed, number, percent, sections, sentence, units, worth
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ FEW_UNITS = 10
 FEW_CLIPS = 5
 ENOUGH_LABELS = 100
 MUCH_MISSING = 0.25
+MOST_CAUSES = 3
 FAILED = "failed: "
 """How the reason begins why a clip lacks a modality that something went wrong with."""
 
@@ -150,7 +152,16 @@ def _about_clips(report: RunReport) -> Iterator[str]:
     if report.failures:
         clips, stages = len({one.id for one in report.failures}), Counter(one.stage for one in report.failures)
         where = listed([f"{stage} ({n:,})" for stage, n in stages.most_common()])
-        yield f"{count(clips, 'clip')} failed, wholly or in part, at: {where}. The list is under Failures."
+        yield (
+            f"{count(clips, 'clip')} failed, wholly or in part, at: {where}.{_common(report)}"
+            " The list is under Failures."
+        )
+
+
+def _common(report: RunReport) -> str:
+    """The reasons that several failed clips share, the most frequent ones."""
+    shared = [one for one in causes(report.failures) if one.n > 1][:MOST_CAUSES]
+    return "".join(f" {one.n:,} × {sentence(one.reason.rstrip('.') + f', e.g. {one.id}')}" for one in shared)
 
 
 def _absence(one: Presence) -> str:

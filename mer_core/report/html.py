@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from mer_core.report import charts, words
+from mer_core.report.causes import causes
 from mer_core.report.model import FoldFacts, ModelFacts, RunReport, Section, Stream
 
 SHOWN_FAILURES = 50
@@ -55,7 +56,7 @@ def _template() -> jinja2.Template:
 
 def _view(report: RunReport) -> dict[str, Any]:
     """What the template shows beside the report's own fields."""
-    shown = words.sections(report)
+    shown, failed = words.sections(report), causes(report.failures)
     return {
         "title": words.title,
         "sections": shown,
@@ -67,8 +68,8 @@ def _view(report: RunReport) -> dict[str, Any]:
         "training": _training(report),
         "provenance": _provenance(report),
         "licences": {stream.name: licence_of(stream) for stream in report.streams},
-        "failures": report.failures[:SHOWN_FAILURES],
-        "more_failures": max(0, len(report.failures) - SHOWN_FAILURES),
+        "failures": failed[:SHOWN_FAILURES],
+        "more_failures": sum(one.n for one in failed[SHOWN_FAILURES:]),
     }
 
 

@@ -25,6 +25,7 @@ from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.extract import Extraction, extract_clips
 from mer_core.workflows.features import any_present, present_modalities
 from mer_core.workflows.log import RunLog
+from mer_core.workflows.lost import refuse_failed
 from mer_core.workflows.pipeline import save_pipeline
 from mer_core.workflows.predict import as_prediction, unusable
 from mer_core.workflows.predictions import HELD_OUT, NEW, TRAINED_ON, Row, write_predictions
@@ -118,6 +119,8 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
         check_start(config, table.targets, space.catalogue)
     with log.stage("extract", clips=len(table.clips)):
         extraction = extract_clips(config, table, space)
+        _log_tracebacks(extraction, log)
+        refuse_failed(extraction.report, config, space.catalogue, log.file)
     failures = run_failures(extraction)
     teller.features(extraction, failures)
     with log.stage("train"):
@@ -140,6 +143,14 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
     return RunResult(
         folder=folder, config=config, report=report, rows=tuple(rows), training=training, extraction=extraction
     )
+
+
+def _log_tracebacks(extraction: Extraction, log: RunLog) -> None:
+    """One line per kind of error and line of a plugin, with the first clip that it struck."""
+    for one in extraction.report.failures:
+        if one.traceback:
+            facts = {"clip": one.id, "stage": one.stage, "stream": one.stream, "error": one.reason}
+            log.write("clip failed", **facts, traceback=one.traceback)
 
 
 def refuse_folder(out: Path | None) -> None:
