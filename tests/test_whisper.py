@@ -153,6 +153,6 @@ def test_a_checkpoint_of_another_kind_is_refused(short: Path) -> None:
 
 
 def test_contract(short: Path) -> None:
-    cheap = ["dimension", "times", "order", "batch-invariance", "padding", "silence", "short", "inputs-unchanged"]
+    cheap = ["dimension", "times", "padding", "silence", "short"]
     report = check_plugin("whisper", options={"model": str(short)}, only=cheap)
     assert report.ok, str(report)
