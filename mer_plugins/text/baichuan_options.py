@@ -31,7 +31,7 @@ class BaichuanOptions(LayerOptions):
     """Gigabytes of hidden states that may wait in memory; a wave that needs more has them on disk."""
     scratch: DirectoryPath | None = None
     """Folder for hidden states on disk; by default the system's folder for temporary files."""
-    batch_tokens: int = Field(default=4096, ge=1)
+    batch_tokens: int = Field(default=2048, ge=1)
     """Tokens that go through a layer at once, padding included."""
     keep_layers: Literal["auto", "always", "never"] = "auto"
     """Hold all layers once they are read; auto: on a GPU that has room for them."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from mer_core.plugin import PluginError
 from mer_plugins.text.alibi import bias, slopes
 
-SCORES = 2**26
+SCORES = 2**25
 """Attention scores that are held at once, for heads one after the other where texts are long."""
 
 ROTATION = 10_000.0

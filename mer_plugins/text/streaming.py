@@ -139,7 +139,7 @@ class LayerPass:
         keep: bool = False,
         memory: float = 2e9,
         scratch: Path | None = None,
-        batch_tokens: int = 4096,
+        batch_tokens: int = 2048,
     ) -> None:
         self.shape, self._weights, self._device = shape, weights, device
         self._dtype: torch.dtype = getattr(torch, dtype)
