@@ -67,6 +67,7 @@ def _view(report: RunReport) -> dict[str, Any]:
         "facts": _facts(report),
         "training": _training(report),
         "provenance": _provenance(report),
+        "weights": _weights(report),
         "licences": {stream.name: licence_of(stream) for stream in report.streams},
         "failures": failed[:SHOWN_FAILURES],
         "more_failures": sum(one.n for one in failed[SHOWN_FAILURES:]),
@@ -97,6 +98,12 @@ def _worth(report: RunReport) -> str:
 def licence_of(stream: Stream) -> str:
     """Licence of the weights where there are any, else that none are used."""
     return stream.weights_licence or "no weights"
+
+
+def _weights(report: RunReport) -> dict[str, str]:
+    """Licences of weights, and what identifies them."""
+    licences = {f"Licence, {one.name}": one.weights_licence for one in report.streams if one.weights_licence}
+    return {**licences, **report.provenance.weights}
 
 
 def _facts(report: RunReport) -> dict[str, str]:

@@ -245,7 +245,7 @@ class Provenance(Part):
     fingerprints: dict[str, str] = Field(default_factory=dict)
     """Of config, folds, features: whatever a rerun can be compared with."""
     weights: dict[str, str] = Field(default_factory=dict)
-    """Licence of each set of weights, by its name; empty if none were used."""
+    """What identifies the weights (their digest, or repository and commit), by ``stream.option``; empty if none."""
 
 
 class RunReport(Part):

@@ -211,11 +211,6 @@ def _provenance(
     import torch
 
     folds = [[training.data.ids[row] for row in fold.val] for fold in training.plan.folds]
-    weights = {
-        readable(choice.extractor): licence
-        for choice in config.streams.values()
-        if (licence := space.catalogue.find(ExtractorSpec, choice.extractor).weights_licence)
-    }
     return Provenance(
         command=command,
         preset=readable(config.preset),
@@ -226,8 +221,20 @@ def _provenance(
         versions={name: found for name in PACKAGES if (found := _version(name))},
         seeds={"run": config.seed},
         fingerprints={"config": digest(config, 16), "folds": digest(folds, 16), **extraction.fingerprints},
-        weights=weights,
+        weights=_weights(config, extraction),
     )
+
+
+def _weights(config: RunConfig, extraction: Extraction) -> dict[str, str]:
+    """What plugins say of their options beside the values: the digests of weights, by ``stream.option``."""
+    streams = {name: choice.options for name, choice in config.streams.items()}
+    parts = streams | {name: choice.options for name, choice in config.derivers.items()}
+    return {
+        f"{name}.{key}": str(value)
+        for name, about in extraction.about.items()
+        for key, value in about["options"].items()
+        if value is not None and value != parts[name].get(key)
+    }
 
 
 def _version(name: str) -> str:

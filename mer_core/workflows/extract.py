@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -18,14 +19,17 @@ from mer_core.store import FeatureStore
 from mer_core.types import FeatureSet, StreamInfo
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.features import feature_set
-from mer_core.workflows.jobs import build_jobs
+from mer_core.workflows.jobs import Jobs, build_jobs
 from mer_core.workflows.lost import why_empty
 from mer_core.workflows.workspace import Workspace, open_workspace, pick_device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extraction:
-    """What an extraction left: the clips, their pooled streams and the engine's account."""
+    """What an extraction left: the clips, their pooled streams and the engine's account.
+
+    ``about`` says by stream and by artefact what its fingerprint digests.
+    """
 
     config: RunConfig
     table: ClipTable
@@ -33,6 +37,7 @@ class Extraction:
     report: ExtractReport
     fingerprints: dict[str, str]
     warnings: tuple[str, ...] = ()
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def extract(
@@ -68,9 +73,10 @@ def extract_clips(
     *,
     shard: tuple[int, int] | None = None,
     keep_frames: bool = False,
+    built: Jobs | None = None,
 ) -> Extraction:
-    """Like :func:`extract`, for clips that are already loaded."""
-    jobs, derivers = build_jobs(config, space.catalogue)
+    """Like :func:`extract`, for clips that are already loaded, and for jobs that may be built already."""
+    jobs, derivers = built or build_jobs(config, space.catalogue)
     store = FeatureStore(space.cache.features)
     settings = _settings(config, space, shard, keep_frames)
     groups = clip_groups(table.clips, config.folds.group)
@@ -83,6 +89,7 @@ def extract_clips(
         report=report,
         fingerprints={job.name: job.fingerprint for job in jobs},
         warnings=tuple(warnings),
+        about={job.name: job.about for job in (*jobs, *derivers.values())},
     )
 
 

@@ -16,8 +16,11 @@ from mer_core.registry import Catalogue
 from mer_core.spec import DeriverSpec, ExtractorSpec, Input, declared_inputs, derived_names, digest, plain
 from mer_core.workflows.workspace import pick_device
 
+Jobs = tuple[list[ExtractorJob], dict[str, DeriverJob]]
+"""One per stream, and one per artefact."""
 
-def build_jobs(config: RunConfig, catalogue: Catalogue) -> tuple[list[ExtractorJob], dict[str, DeriverJob]]:
+
+def build_jobs(config: RunConfig, catalogue: Catalogue) -> Jobs:
     """One job per stream, and one per artefact that any of them reads.
 
     Raises:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,16 @@ PIPELINE_SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A model with everything that is needed to feed it."""
+    """A model with everything that is needed to feed it.
+
+    ``about`` says what shaped each stream's features; empty for models that were saved without.
+    """
 
     config: RunConfig
     model: Model
     fingerprints: Mapping[str, str]
     facts: Mapping[str, Any]
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def make_fusion(config: RunConfig, catalogue: Catalogue) -> Fusion:
@@ -69,6 +73,7 @@ def save_pipeline(
     fingerprints: Mapping[str, str],
     catalogue: Catalogue,
     facts: Mapping[str, Any],
+    about: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write the model and ``pipeline.json`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,6 +86,7 @@ def save_pipeline(
         },
         "versions": {name: _version(catalogue, choice.extractor) for name, choice in config.streams.items()},
         "fingerprints": dict(fingerprints),
+        "about": dict(about or {}),
         "config": config.model_dump(mode="json"),
         "facts": dict(facts),
     }
@@ -101,7 +107,13 @@ def load_pipeline(folder: Path, space: Workspace, device: str | None = None) -> 
     config = config.model_copy(update={"streams": streams, "device": device or config.device})
     config = _settled(config, space.catalogue, folder / PIPELINE_FILE)
     _check_versions(document["versions"], config, space.catalogue)
-    return Pipeline(config, _load(folder, config, space.catalogue), document["fingerprints"], document["facts"])
+    return Pipeline(
+        config,
+        _load(folder, config, space.catalogue),
+        document["fingerprints"],
+        document["facts"],
+        document.get("about", {}),
+    )
 
 
 def _settled(config: RunConfig, catalogue: Catalogue, file: Path) -> RunConfig:

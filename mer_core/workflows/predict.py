@@ -20,6 +20,8 @@ from mer_core.types import Clip, FeatureSet, Prediction, StreamData, TargetSpec
 from mer_core.workflows.data import load_data
 from mer_core.workflows.extract import extract_clips
 from mer_core.workflows.features import any_present, present_modalities
+from mer_core.workflows.jobs import build_jobs
+from mer_core.workflows.otherwise import refuse_otherwise, tell_otherwise
 from mer_core.workflows.overrides import override_options
 from mer_core.workflows.pipeline import load_pipeline, refuse_arrays
 from mer_core.workflows.workspace import Workspace, open_workspace
@@ -55,7 +57,8 @@ def predict(
             transcript without timestamps cannot be cut.
         hop: distance between window starts in seconds; half a window if not given.
         options: ``["onnx-face.model=/new/place.onnx"]``, in place of those that the run's extractors and
-            derivers had; a warning says so where the features then differ.
+            derivers had; a warning says so where the features then differ. Options, or weights that they
+            name, which differ without being given here are refused.
         device: ``auto``, ``cpu``, ``cuda:0`` ...; as in the run if not given.
 
     Raises:
@@ -71,20 +74,16 @@ def predict(
     clips, failures = (list(table.clips), []) if window is None else _windows(table.clips, window, hop)
     shown = {clip.id: clip for clip in clips}
     table = ClipTable(tuple(clips), pipeline.model.targets, table.source, table.notes)
-    found = extract_clips(config, table, space)
-    warnings = []
-    if dict(pipeline.fingerprints) != {**pipeline.fingerprints, **found.fingerprints}:
-        warnings.append(
-            "Another version of the decoder, of what finds faces or of a weights file, or other options, made the"
-            " features that the model was trained on."
-        )
+    built = build_jobs(config, space.catalogue)
+    refuse_otherwise(pipeline, built[0], asked, space.catalogue)
+    found = extract_clips(config, table, space, built=built)
     complete = complete_streams(found.features, pipeline.model)
     answers = answer(pipeline.model, complete)
     return Predictions(
         classes=pipeline.model.targets.classes,
         predictions=tuple(_placed(one, shown[one.id], windowed) for one in answers),
         failures=(*failures, *found.report.failures, *unusable(complete, found.report)),
-        warnings=tuple(warnings),
+        warnings=tuple(tell_otherwise(pipeline, built[0])),
     )
 
 

@@ -130,8 +130,8 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
     teller.folds(scores.held_out, training.data)
     write_config(config, folder / "config.toml")
     with log.watch("save"):
-        facts = {"run": folder.name}
-        save_pipeline(folder / "model", config, training.model, extraction.fingerprints, space.catalogue, facts)
+        facts, about = {"run": folder.name}, {name: extraction.about[name] for name in config.streams}
+        save_pipeline(folder / "model", config, training.model, extraction.fingerprints, space.catalogue, facts, about)
     save_folds(folder / "folds.json", training.plan, training.data.ids)
     rows = prediction_rows(extraction, training, scores)
     modalities = tuple(present_modalities(extraction.features))
