@@ -37,7 +37,7 @@ def _file(path: Path) -> str:
     stat = path.stat()
     if stat.st_size < LARGE:
         return _hash(path)
-    stamp = [os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    stamp: list[str | int] = [os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino]
     memory = _memory()
     known = _recall(memory, stamp)
     if known:
