@@ -200,6 +200,53 @@ class Stretched(Padded):
         return Features(rows, np.linspace(0, audio.duration, len(rows)))
 
 
+class Positioned(Sound):
+    """A layer of attention over log spectra, normalised per clip, with absolute positions; pads nothing."""
+
+    dim = 8
+    seed: ClassVar[int] = 0
+
+    def measure(self, samples: FloatArray, rate: int) -> FloatArray:
+        size = round(STEP * rate)
+        whole = samples[: max(1, len(samples) // size) * size]
+        frames = np.pad(whole, (0, -len(whole) % size)).reshape(-1, size)
+        power = np.abs(np.fft.rfft(frames * np.hanning(size)))[:, :100].reshape(len(frames), 20, 5).mean(axis=2) ** 2
+        bands = np.log(power + 1e-8)
+        bands = (bands - bands.mean(axis=0)) / (bands.std(axis=0) + 1e-5)
+        return self.layer(bands).astype(np.float32)
+
+    def layer(self, bands: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[T, 20] -> [T, 8]."""
+        draw, width = np.random.default_rng(self.seed), self.dim
+        angles = np.arange(len(bands))[:, None] / 10_000 ** (np.arange(0, width, 2) / width)
+        hidden = bands @ draw.normal(size=(20, width)) / 20**0.5 + np.concatenate([np.sin(angles), np.cos(angles)], 1)
+        query, key, value, out = draw.normal(size=(4, width, width)) / width**0.5
+        scores = (hidden @ query) @ (hidden @ key).T / width**0.5
+        attention = np.exp(scores - scores.max(axis=1, keepdims=True))
+        hidden = hidden + attention / attention.sum(axis=1, keepdims=True) @ (hidden @ value)
+        hidden = hidden + np.maximum(hidden @ out, 0)
+        return (hidden - hidden.mean(axis=1, keepdims=True)) / hidden.std(axis=1, keepdims=True)
+
+
+POSITIONED: tuple[type[Sound], ...] = tuple(
+    type(f"Positioned{seed}", (Positioned,), {"__module__": __name__, "seed": seed}) for seed in range(1, 8)
+)
+"""The same with other weights."""
+
+
+class PaddedPositions(Positioned):
+    """The same on clips that are padded to twelve seconds before."""
+
+    caught_by = "padding"
+    level = "clip"
+
+    def answer(self, audio: Audio) -> Any:
+        return Features(self.measure(audio.samples, audio.rate).mean(axis=0))
+
+    def measure(self, samples: FloatArray, rate: int) -> FloatArray:
+        return super().measure(np.pad(samples, (0, max(0, 12 * rate - len(samples)))), rate)
+
+
 class Logarithmic(Sound):
     caught_by = "finite"
 
@@ -349,16 +396,16 @@ class PaddedPictures(Pictures):
         return super().colour(np.pad(images, ((0, -len(images) % 16), (0, 0), (0, 0), (0, 0))))
 
 
-GOOD: tuple[type[Sound], ...] = (Sound, Mean, Batched, Trimmed, Streaming, Learning, Words, Pictures)
+GOOD: tuple[type[Sound], ...] = (Sound, Mean, Batched, Trimmed, Streaming, Learning, Words, Pictures, Positioned)
 OWN: tuple[type[Sound], ...] = (
     Absent, Untyped, Wide, Late, Flat, Listed, Milliseconds, Minutes, Numbers, Backwards, Leaking, Padded,
     PaddedToFive, Fixed, Stretched, Logarithmic, Repeating, Dropping, Differing, Amnesiac, Unseeded, Listing,
-    Salted, Wordless, PaddedPictures,
+    Salted, Wordless, PaddedPictures, PaddedPositions,
 )  # fmt: skip
 MIXED: tuple[type[Sound], ...] = tuple(
     type(fault.__name__ + "Sound", (fault, Sound), {"__module__": __name__}) for fault in FAULTS
 )
-globals().update({made.__name__: made for made in MIXED})
+globals().update({made.__name__: made for made in (*MIXED, *POSITIONED)})
 
 
 def spec_of(made: type[Sound]) -> ExtractorSpec:
@@ -379,5 +426,5 @@ def spec_of(made: type[Sound]) -> ExtractorSpec:
 BROKEN: dict[str, str] = {made.__name__.lower(): made.caught_by for made in (*OWN, *MIXED)}
 """Name -> the check that has to catch it."""
 
-SHELF = Shelf(*[spec_of(made) for made in (*GOOD, *OWN, *MIXED)])
+SHELF = Shelf(*[spec_of(made) for made in (*GOOD, *POSITIONED, *OWN, *MIXED)])
 HEAVY = HeavyShelf(ExtractorSpec(name="heavy", target=f"{__name__}:Sound", modality="test", inputs=Sound.inputs))
