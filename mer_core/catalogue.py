@@ -28,6 +28,10 @@ MOST_NAMES = 8
 """So many names of a module are listed where it lacks the one that a spec names."""
 
 
+JUST_ADDED = "If you have just added it to a pyproject.toml, run 'pip install -e' again."
+"""For authors: an entry point is only seen after an install."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One plugin in the catalogue. ``problem`` says why it cannot be used, if it cannot."""
@@ -220,7 +224,10 @@ class Catalogue:
         if others:
             what = f"{name!r} is a plugin of kind {' and '.join(others)}, not {kind.kind}."
             return PluginError(what, self._guess(name, kind))
-        return PluginError(f"there is no {kind.kind} called {name!r}.", self._guess(name, kind))
+        guess = self._guess(name, kind)
+        slip = guess.startswith("Did") and all(entry.own for entry in self.entries)
+        what = f"there is no {kind.kind} called {name!r}."
+        return PluginError(what, guess if slip else f"{guess} {JUST_ADDED}")
 
     def _guess(self, name: str, kind: type[PluginSpec]) -> str:
         entries = [e for e in self.entries if isinstance(e.spec, kind)]

@@ -31,6 +31,8 @@ def list_features(cache: CacheFlag = None, json: Json = False) -> None:
     """List the tables of the store: one per extractor and way of using it."""
     from rich.table import Table
 
+    from mer_core.report.words import size
+
     store = _store(cache)
     tables = store.tables()
     if json:
@@ -44,10 +46,10 @@ def list_features(cache: CacheFlag = None, json: Json = False) -> None:
         age = (time.time() - info.used) / DAY
         used = "today" if age < 1 else f"{age:.0f} days ago"
         version = str(info.about.get("version", ""))
-        counts = (str(info.rows), str(info.missing), str(info.frames), f"{info.bytes / 2**20:.1f} MiB")
+        counts = (str(info.rows), str(info.missing), str(info.frames), size(info.bytes))
         shown.add_row(info.name, version, *counts, used, info.fingerprint)
     console.print(shown)
-    console.print(f"[dim]{store.root}, {sum(i.bytes for i in tables) / 2**20:.1f} MiB[/]", soft_wrap=True)
+    console.print(f"[dim]{store.root}, {size(sum(info.bytes for info in tables))}[/]", soft_wrap=True)
 
 
 @app.command("show")
@@ -57,13 +59,16 @@ def show(
     json: Json = False,
 ) -> None:
     """Show what made a table: options, inputs, versions."""
+    from mer_core.report.words import count, size
+
     found = _matching(_store(cache), name)
     if json:
         print_json([{**_row(info), "about": info.about} for info in found])
         return
     console = stdout_console()
     for info in found:
-        console.print(f"[bold]{info.fingerprint}[/]  {info.rows} clips, {info.shards} shards, {info.bytes} bytes")
+        counts = f"{count(info.rows, 'clip')}, {count(info.shards, 'shard')}, {size(info.bytes)}"
+        console.print(f"[bold]{info.fingerprint}[/]  {counts}")
         if info.damaged:
             console.print(f"[yellow]{info.damaged} damaged shards; what they held is extracted again[/]")
         for key, value in info.about.items():
@@ -80,6 +85,8 @@ def prune(
     json: Json = False,
 ) -> None:
     """Remove tables by name or age, and what broken writers left behind."""
+    from mer_core.report.words import count, size
+
     store = _store(cache)
     chosen = {info.fingerprint for info in _matching(store, name)} if name else None
 
@@ -95,9 +102,9 @@ def prune(
     verb = "Would remove" if dry_run else "Removed"
     console = stdout_console()
     for info in gone.tables:
-        console.print(f"  {info.name} {info.fingerprint}: {info.rows} clips")
-    size = f"{gone.bytes / 2**20:.1f} MiB"
-    console.print(f"{verb} {len(gone.tables)} tables and {gone.files} leftover files, {size}.")
+        console.print(f"  {info.name} {info.fingerprint}: {count(info.rows, 'clip')}")
+    parts = f"{count(len(gone.tables), 'table')} and {count(gone.files, 'leftover file')}"
+    console.print(f"{verb} {parts}, {size(gone.bytes)}.")
     if name is None and days is None:
         console.print("[dim]Name a plugin or give --days to remove whole tables.[/]")
 

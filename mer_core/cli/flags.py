@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,8 +97,11 @@ def use_weights(folder: Path | None) -> Path | None:
     return folder
 
 
-def pairs(items: list[str] | None, flag: str) -> dict[str, str]:
+def pairs(items: list[str] | None, flag: str, whole: Callable[[str], str] = lambda item: "a=b") -> dict[str, str]:
     """``["a=b"]`` -> ``{"a": "b"}``.
+
+    Args:
+        whole: what to write in place of an item.
 
     Raises:
         UsageError: naming the flag and the item without an equals sign.
@@ -107,7 +110,7 @@ def pairs(items: list[str] | None, flag: str) -> dict[str, str]:
     for item in items or []:
         key, equals, value = item.partition("=")
         if not (equals and key.strip() and value.strip()):
-            raise UsageError(f"{flag} {item!r} is not of the form A=B.", f"Write for example {flag} a=b.")
+            raise UsageError(f"{flag} {item!r} is not of the form A=B.", f"Write for example {flag} {whole(item)}.")
         found[key.strip()] = value.strip()
     return found
 
@@ -150,8 +153,8 @@ def configure(
         columns=pairs(column, "--column"),
         label_map=pairs(label, "--label"),
         modalities=listed(modalities),
-        extractors=pairs(extractor, "--extractor"),
-        derivers=pairs(deriver, "--deriver"),
+        extractors=pairs(extractor, "--extractor", partial(_with_modality, catalogue)),
+        derivers=pairs(deriver, "--deriver", partial(_with_artefact, catalogue)),
         options=option or (),
     )
     try:
@@ -161,6 +164,23 @@ def configure(
         if asked:
             _refuse_foreign(asked, make(**rest).trainer.name, catalogue)
         raise
+
+
+def _with_modality(catalogue: Catalogue, names: str) -> str:
+    """``speech=acoustic`` for ``acoustic``."""
+    from mer_core.spec import ExtractorSpec
+
+    specs = [entry.spec for entry in catalogue.meant(ExtractorSpec, names.split(",")[0].strip())]
+    found = [spec.modality for spec in specs if isinstance(spec, ExtractorSpec)]
+    return f"{found[0]}={names}" if found else "speech=acoustic"
+
+
+def _with_artefact(catalogue: Catalogue, name: str) -> str:
+    """``faces=haar`` for ``haar``."""
+    from mer_core.spec import DeriverSpec
+
+    found = [entry.spec.produces for entry in catalogue.meant(DeriverSpec, name) if isinstance(entry.spec, DeriverSpec)]
+    return f"{found[0]}={name}" if found else "faces=haar"
 
 
 def _refuse_foreign(asked: Mapping[str, Any], trainer: str, catalogue: Catalogue) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DETAILS = (
     "target",
+    "level",
     "inputs",
     "produces",
     "hooks",
@@ -105,8 +106,20 @@ def _options(catalogue: Catalogue, entry: Entry) -> dict[str, Any]:
 def _details(spec: PluginSpec) -> dict[str, Any]:
     from mer_core.spec import plain
 
-    values = {name: getattr(spec, name, None) for name in DETAILS}
+    values = {**{name: getattr(spec, name, None) for name in DETAILS}, "runs": _how(spec)}
     return {name: plain(value) for name, value in values.items() if value not in (None, "", (), {})}
+
+
+def _how(spec: PluginSpec) -> str:
+    """How an extractor or deriver is used; empty for other plugins."""
+    from mer_core.spec import DeriverSpec, ExtractorSpec
+
+    if not isinstance(spec, ExtractorSpec | DeriverSpec):
+        return ""
+    if spec.per_thread:
+        return "one instance per thread, on the CPU, one clip at a time"
+    batches = f"of up to {spec.batch_seconds:g} s" if isinstance(spec, ExtractorSpec) else "of several clips"
+    return f"one instance, on the run's device, in batches {batches}"
 
 
 def _print_all(documents: list[dict[str, Any]]) -> None:

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from mer_core.cli.extract import print_failures
 from mer_core.names import readable
-from mer_core.report.words import count
+from mer_core.report.words import count, size
 
 if TYPE_CHECKING:
-    from mer_core.report.model import RunReport, Score, Section
+    from mer_core.report.model import RunReport, Score, Section, Stream
 
 BAR = 24
 ALL_SUBSETS = 15
@@ -54,8 +54,15 @@ def _headline(report: RunReport) -> Text:
     parts = [count(report.n_clips, "clip"), f"{data.n_labelled} labelled", f"{len(report.classes)} classes"]
     if data.group:
         parts.append(f"{data.n_groups} {data.group}s")
-    streams = ", ".join(f"{s.name} [{s.dim}]" for s in report.streams)
+    streams = "\n         ".join(map(_stream, report.streams))
     return Text.assemble(("Data     ", "bold"), ", ".join(parts), "\n", ("Streams  ", "bold"), streams)
+
+
+def _stream(stream: Stream) -> str:
+    """Columns after pooling, and whether the features were there already: ``speech:x [64], 120 clips reused``."""
+    counts = {"extracted": stream.extracted, "reused": stream.reused}
+    told = [f"{count(n, 'clip')} {what}" for what, n in counts.items() if n]
+    return ", ".join([f"{stream.name} [{stream.dim}]", *told])
 
 
 def _sections(report: RunReport) -> list[tuple[str, Section]]:
@@ -154,8 +161,8 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
             f" reuse {part['reuse']:,}"
         )
     console.print(
-        f"[bold]Disk[/]      about {disk['needed_bytes'] / 2**20:.1f} MiB needed, "
-        f"{disk['free_bytes'] / 2**30:.1f} GiB free in {disk['cache']}",
+        f"[bold]Disk[/]      about {size(disk['needed_bytes'])} needed, {size(disk['free_bytes'])} free"
+        f" in {disk['cache']}",
         soft_wrap=True,
     )
     folds, used = training["folds"], {part: readable(training[part]["name"]) for part in ("trainer", "fusion")}

@@ -41,6 +41,13 @@ def count(n: int, noun: str, plural: str = "") -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
+def size(n: float) -> str:
+    """``12 kB``, ``3.4 MB``, ``1.2 GB``; whatever is not empty has at least 1 kB."""
+    if n < 1e6:
+        return f"{math.ceil(n / 1e3):,} kB"
+    return f"{n / 1e6:.1f} MB" if n < 1e9 else f"{n / 1e9:.1f} GB"
+
+
 def in_words(n: int) -> str:
     """``seven``; digits above twelve."""
     return SMALL[n] if 0 <= n < len(SMALL) else f"{n:,}"
