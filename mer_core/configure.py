@@ -40,6 +40,7 @@ def make_config(
     modalities: Sequence[str] | None = None,
     extractors: Mapping[str, str] | None = None,
     preset: str | None = None,
+    language: str | None = None,
     protocol: str | None = None,
     fusion: str | None = None,
     trainer: str | None = None,
@@ -58,6 +59,7 @@ def make_config(
 
     Args:
         file: a TOML file in the layout of a run's ``config.toml``.
+        language: ``zh`` or ``en``, for presets that differ by it: ``standard`` and ``zh`` mean ``standard-zh``.
         extractors: ``{"speech": "hubert"}``; several per modality with commas, an alias of your own
             as ``{"speech:mine": "hubert"}``.
         derivers: ``{"ranking": "gpt4"}``, which plugin makes an artefact; ``faces`` is short for that key.
@@ -68,6 +70,7 @@ def make_config(
         UsageError, OptionError, PluginError: naming the option and what to write instead.
     """
     saved = read_config(file)
+    preset = preset_name(catalogue, preset, language)
     preset_spec = _preset(catalogue, preset or saved.get("preset") or "lite")
     protocol_name = protocol if protocol is not None else saved.get("protocol", "")
     protocol_spec = catalogue.find(ProtocolSpec, protocol_name) if protocol_name else None
@@ -116,6 +119,26 @@ def make_config(
     refuse_strangers(asked, resolved_streams, [*readers, *_others(catalogue, resolved)], "this run")
     _refuse_optimism(resolved["trainer"]["options"], protocol_spec)
     return validate_config(resolved)
+
+
+def preset_name(catalogue: Catalogue, preset: str | None, language: str | None) -> str | None:
+    """The preset that is meant by a name and a language.
+
+    Raises:
+        UsageError: a language without a preset that has one, or a preset that needs one.
+    """
+    names = sorted({entry.spec.name for entry in catalogue.of_kind(PresetSpec)})
+    spoken = [name.removeprefix(f"{preset}-") for name in names if preset and name.startswith(f"{preset}-")]
+    if language is None:
+        if spoken and preset not in names:
+            raise UsageError(
+                f"the preset {preset!r} differs by language.", f"Add --language {' or --language '.join(spoken)}."
+            )
+        return preset
+    if language not in spoken:
+        hint = f"Its languages are {', '.join(spoken)}." if spoken else "Leave out --language."
+        raise UsageError(f"the preset {preset or 'lite'!r} has no language {language!r}.", hint)
+    return f"{preset}-{language}"
 
 
 def _preset(catalogue: Catalogue, name: str) -> PresetSpec:

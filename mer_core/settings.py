@@ -24,6 +24,7 @@ class Settings(TypedDict, total=False):
         extractors: ``{"speech": "hubert"}``; several per modality with commas, an alias of your own
             as ``{"speech:mine": "hubert"}``.
         preset, protocol, fusion, trainer: registry names.
+        language: ``zh`` or ``en``, for presets that differ by it.
         derivers: which plugin makes an artefact, ``{"ranking": "gpt4"}``; ``faces`` is short for that key.
         pooling: ``mean``, ``mean_std`` or ``mean_var``.
         folds: how many, or ``"loo"``: one group left out at a time.
@@ -41,6 +42,7 @@ class Settings(TypedDict, total=False):
     modalities: Sequence[str] | None
     extractors: Mapping[str, str] | None
     preset: str | None
+    language: str | None
     protocol: str | None
     fusion: str | None
     trainer: str | None

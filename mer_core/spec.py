@@ -198,7 +198,9 @@ class DatasetSpec(PluginSpec):
 class PresetSpec(PluginSpec):
     """A named choice of plugins: what ``--preset NAME`` stands for.
 
-    ``extractors`` maps a modality to the names of its extractors.
+    ``extractors`` maps a modality to the names of its extractors, ``extractor_options`` such a name to the
+    options that the preset gives it. A preset called ``NAME-LANGUAGE`` is also chosen by ``--preset NAME
+    --language LANGUAGE``.
     """
 
     kind: ClassVar[str] = "preset"
@@ -209,6 +211,7 @@ class PresetSpec(PluginSpec):
     fusion: str = "attention"
     trainer: str = "cv"
     pooling: str = "mean_std"
+    extractor_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ def choose_streams(
     """
     base: dict[str, dict[str, Any]] = {} if asked_preset else dict(saved.get("streams", {}))
     if not base:
-        base = {stream: own for m, names in preset.extractors.items() for stream, own in _named(m, names).items()}
+        base = {stream: own for modality in preset.extractors for stream, own in _of_preset(preset, modality).items()}
     chosen = _chosen(extractors or {})
     wanted = list(dict.fromkeys(modalities or [*(n.partition(":")[0] for n in base), *chosen]))
     for modality in chosen:
@@ -53,9 +53,16 @@ def choose_streams(
     return found
 
 
+def _of_preset(preset: PresetSpec, modality: str) -> dict[str, dict[str, Any]]:
+    """The preset's streams of ``modality``, with the options that it gives their extractors."""
+    given = {bare(name): dict(values) for name, values in preset.extractor_options.items()}
+    named = _named(modality, preset.extractors[modality])
+    return {stream: {**own, "options": given.get(bare(own["extractor"]), {})} for stream, own in named.items()}
+
+
 def _preset_streams(preset: PresetSpec, modality: str, catalogue: Catalogue) -> dict[str, dict[str, Any]]:
     if modality in preset.extractors:
-        return _named(modality, preset.extractors[modality])
+        return _of_preset(preset, modality)
     others = sorted(
         catalogue.shortest(e)
         for e in catalogue.of_kind(ExtractorSpec)

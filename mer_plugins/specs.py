@@ -58,6 +58,23 @@ PRESETS = [
         extractors={"speech": ("acoustic",), "image": ("hog",), "video": ("motion",), "text": ("ngram",)},
         derivers={"faces": "haar"},
     ),
+    PresetSpec(
+        name="standard-zh",
+        summary="Chinese: HuBERT, CLIP on faces and on whole frames, RoBERTa; weights by 'mer weights fetch'",
+        extractors={"speech": ("hubert",), "image": ("clip",), "video": ("clip-video",), "text": ("hf-text",)},
+        extractor_options={
+            "hubert": {"model": "chinese-hubert-large"},
+            "hf-text": {"model": "chinese-roberta-wwm-ext-large"},
+        },
+        derivers={"faces": "haar"},
+    ),
+    PresetSpec(
+        name="standard-en",
+        summary="English: WavLM, CLIP on faces and on whole frames, RoBERTa; weights by 'mer weights fetch'",
+        extractors={"speech": ("wavlm",), "image": ("clip",), "video": ("clip-video",), "text": ("hf-text",)},
+        extractor_options={"wavlm": {"model": "wavlm-large"}, "hf-text": {"model": "roberta-large"}},
+        derivers={"faces": "haar"},
+    ),
 ]
 
 PROTOCOLS = [

@@ -25,6 +25,7 @@ def command(
     modalities: flags.Modalities = None,
     extractor: flags.ExtractorFlag = None,
     preset: flags.Preset = None,
+    language: flags.Language = None,
     faces: flags.Faces = None,
     deriver: flags.DeriverFlag = None,
     option: flags.OptionFlag = None,
@@ -61,6 +62,7 @@ def command(
             deriver=deriver,
             option=option,
             preset=preset,
+            language=language,
             faces=faces,
             device=device,
         )

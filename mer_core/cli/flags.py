@@ -43,6 +43,9 @@ ExtractorFlag = Annotated[
 Preset = Annotated[
     str | None, typer.Option(help="A named choice of plugins.", show_default="lite", rich_help_panel=STREAMS)
 ]
+Language = Annotated[
+    str | None, typer.Option(help="zh or en, for presets that differ by it (standard).", rich_help_panel=STREAMS)
+]
 Faces = Annotated[
     str | None, typer.Option(help="Deriver that finds faces.", show_default="haar", rich_help_panel=STREAMS)
 ]
