@@ -14,7 +14,7 @@ from mer_core.errors import MissingWeightsError, UsageError
 from mer_core.plugin import ExtractorSpec, Features, Options, PluginSpec, Sample, TextInput, Weights, hookimpl
 from mer_core.registry import discover
 from mer_core.weights import locate
-from mer_core.workflows.weights import find_weights, list_weights, verify_weights
+from mer_core.workflows.weights import find_weights, list_weights, verify_weights, wanted_weights
 
 TINY = Weights(name="tiny-scale", repo="lab/tiny-scale", bytes=8, licence="MIT", dim=2)
 WRONG = Weights(name="tiny-wide", repo="lab/tiny-wide", dim=3)
@@ -109,3 +109,10 @@ def test_the_command_prints_a_path_or_the_command_that_fetches(
     assert run_app(["weights", "list", "--json", "--weights-dir", str(prepared)]) == 0
     assert isinstance(json.loads(capsys.readouterr().out), list)
     assert run_app(["weights", "path", "own/encoder", "--weights-dir", str(prepared / "gone")]) == 2
+
+
+def test_a_preset_stands_for_all_its_weights() -> None:
+    found = [one.name for one in wanted_weights(discover(), "standard-zh")]
+    assert found == ["chinese-hubert-large", "clip-vit-large-patch14", "chinese-roberta-wwm-ext-large"]
+    assert wanted_weights(discover(), "lite") == []
+    assert [one.name for one in wanted_weights(discover([Plugins()]), "tiny-scale")] == ["tiny-scale"]

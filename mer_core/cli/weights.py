@@ -43,16 +43,18 @@ def list_all(weights_dir: WeightsDir = None, json: Json = False) -> None:
 
 @app.command("fetch")
 def fetch(
-    names: Annotated[list[str], typer.Argument(help="Names of 'mer weights list', or hub ids (owner/name).")],
+    names: Annotated[
+        list[str], typer.Argument(help="Names of 'mer weights list', presets (standard-zh), or hub ids (owner/name).")
+    ],
     revision: Revision = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Download weights into the hub's cache (HF_HOME), after showing size and licence."""
     from mer_core.registry import discover
-    from mer_core.workflows.weights import fetch_weights, find_weights
+    from mer_core.workflows.weights import fetch_weights, wanted_weights
 
     catalogue = discover()
-    wanted = [find_weights(catalogue, name) for name in names]
+    wanted = [one for name in names for one in wanted_weights(catalogue, name)]
     for one in wanted:
         stderr_console().print(_about(one), markup=False)
     if not yes and sys.stdin.isatty() and not typer.confirm("Download?", default=True, err=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 from mer_core.catalogue import Catalogue, Entry
 from mer_core.errors import PluginError
-from mer_core.spec import ExtractorSpec, Weights
+from mer_core.spec import ExtractorSpec, PresetSpec, Weights
 from mer_core.weights import fetch, find, is_here, locate
 
 SMOKE = ("starts", "dimension", "times", "finite", "batch-invariance")
@@ -52,6 +52,24 @@ def find_weights(catalogue: Catalogue, name: str) -> Weights:
         UsageError: no such name.
     """
     return find(name, [one.weights for one in list_weights(catalogue)])
+
+
+def wanted_weights(catalogue: Catalogue, name: str) -> list[Weights]:
+    """The weights called ``name``, or all that the preset of that name loads.
+
+    Raises:
+        UsageError: no such name.
+    """
+    if name not in {entry.spec.name for entry in catalogue.of_kind(PresetSpec)}:
+        return [find_weights(catalogue, name)]
+    preset = catalogue.find(PresetSpec, name)
+    found: dict[str, Weights] = {}
+    for extractor in (one for names in preset.extractors.values() for one in names):
+        options = catalogue.options(ExtractorSpec, extractor, preset.extractor_options.get(extractor, {}))
+        model = getattr(options, "model", None)
+        if catalogue.find(ExtractorSpec, extractor).weights and model:
+            found[str(model)] = find_weights(catalogue, str(model))
+    return list(found.values())
 
 
 def fetch_weights(catalogue: Catalogue, name: str, revision: str = "") -> Path:
