@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
+from pydantic import DirectoryPath, Field, FilePath
 from shelf import Shelf, extractors
 from shelf.bench import PROCESSES, depending_on, outcomes, prepare, stay_in_this_process
 
-from mer_core.plugin import Derived, DerivedInput, ExtractorSpec, FramesInput, Missing
+from mer_core.plugin import Derived, DerivedInput, ExtractorSpec, FramesInput, Missing, Options, content_digest
 from mer_core.registry import discover
 from mer_core.testing import Report, check_plugin, checks, common
 from mer_core.testing.inputs import Maker, Scene
@@ -86,6 +88,13 @@ def reason(name: str, check: str) -> str:
         ("undescribedsound", "options", "no description of gain: write a docstring below each field"),
         ("forgivingsound", "options", "ForgivingOptions accepts the unknown option 'no_such_option'"),
         (
+            "stalesound",
+            "options",
+            "the option weights is a path, but not in fingerprint(): other content under the same path would reuse old "
+            'features. Define fingerprint() with `return {"weights": content_digest(self.weights)}`',
+        ),
+        ("obscuresound", "options", "fingerprint() returned what JSON cannot hold (Object of type set"),
+        (
             "absent",
             "starts",
             "extract answered Missing('no speech') to a clip of 3 s (ordinary, seed 0), where Features",
@@ -131,6 +140,43 @@ def test_options_that_need_a_framework_are_caught(tmp_path: Path, monkeypatch: p
     report = check_plugin("framed", plugins=[Shelf(spec)], only=("light-import",))
     assert report.failed == ("light-import",)
     assert "importing framed, which has the options class, also imports tensorflow" in report.results[0].reason
+
+
+class FiledOptions(Options):
+    left_out: ClassVar[tuple[str, ...]] = ()
+    weights: FilePath
+    """Weights."""
+    notes: Annotated[DirectoryPath | None, Field(strict=False)] = None
+    """A folder that changes nothing."""
+    layers: tuple[Path, ...] = ()
+    """More weights."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {"weights": content_digest(self.weights), **dict.fromkeys(self.left_out)}
+
+
+class CarefulOptions(FiledOptions):
+    """All paths are in its fingerprint."""
+
+    left_out: ClassVar[tuple[str, ...]] = ("notes", "layers")
+
+
+@pytest.mark.parametrize(
+    ("cls", "more", "said"),
+    [
+        (FiledOptions, {"layers": [__file__]}, "the option layers is a path"),
+        (FiledOptions, {}, ""),
+        (FiledOptions, {"notes": "."}, "the option notes is a path"),
+        (CarefulOptions, {"notes": ".", "layers": [__file__]}, ""),
+    ],
+)
+def test_what_paths_hold_is_part_of_the_fingerprint(cls: type[Options], more: dict[str, Any], said: str) -> None:
+    spec = ExtractorSpec(
+        name="filed", target="shelf.extractors:Sound", options=f"{__name__}:{cls.__name__}", modality="test"
+    )
+    report = check_plugin("filed", plugins=[Shelf(spec)], only=("options",), options={"weights": __file__, **more})
+    assert report.ok is not bool(said), str(report)
+    assert said in report.results[0].reason
 
 
 def test_what_a_plugin_raises_is_told_with_its_line_and_the_usual_cure() -> None:

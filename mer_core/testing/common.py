@@ -9,15 +9,22 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path, PurePath
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 from mer_core.catalogue import Catalogue, Entry
-from mer_core.testing.kit import CheckFailed, NotApplicable, check, require
+from mer_core.errors import MerError
+from mer_core.spec import plain
+from mer_core.testing.kit import CheckFailed, NotApplicable, Raised, check, require
 from mer_core.testing.subject import Subject
+from mer_core.testing.words import said
 
 FRAMEWORKS = ("torch", "transformers", "tensorflow", "jax", "onnxruntime", "open_clip")
 """What must not be loaded where options are validated."""
+
+STORING = ("extractor", "deriver")
+"""Kinds of plugins whose answers are stored under a fingerprint."""
 
 HEAVY = (*FRAMEWORKS, "numpy", "librosa", "cv2", "scipy", "pandas", "av", "sklearn")
 """What must not be loaded where specs are listed: that happens in every command, ``mer --help`` too."""
@@ -55,9 +62,9 @@ def light_import(subject: Subject) -> None:
     )
 
 
-@check(cure="derive from `Options`; a docstring below each field")
+@check(cure="derive from `Options`; a docstring below each field; `content_digest` of a path in `fingerprint()`")
 def options(subject: Subject) -> None:
-    """Options survive JSON, refuse unknown keys, and every field is described."""
+    """Options survive JSON, refuse unknown keys, all fields are described, paths are in the fingerprint."""
     cls = subject.catalogue.options_class(type(subject.spec), subject.entry.full_name)
     _survive_json(cls, subject.options)
     if not any(field.is_required() for field in cls.model_fields.values()):
@@ -69,6 +76,8 @@ def options(subject: Subject) -> None:
         f"no description of {', '.join(bare)}: write a docstring below each field of {cls.__name__}; "
         "'mer plugins show' prints it.",
     )
+    if subject.spec.kind in STORING:
+        _require_fingerprint(subject)
 
 
 def _survive_json(cls: type[Any], value: Any) -> None:
@@ -78,7 +87,13 @@ def _survive_json(cls: type[Any], value: Any) -> None:
         again = cls.model_validate(stored)
     except ValueError as error:
         raise CheckFailed(f"{value!r} cannot be written as JSON and read back ({error}). {remedy}") from None
-    require(again == value, f"{value!r} came back from JSON as {again!r}. {remedy}")
+    same = again == value or _in_full(again) == _in_full(value)
+    require(same, f"{value!r} came back from JSON as {again!r}. {remedy}")
+
+
+def _in_full(value: Any) -> dict[str, Any]:
+    """Fields with absolute paths: that is how they are saved."""
+    return {name: field.absolute() if isinstance(field, Path) else field for name, field in value}
 
 
 def _refuse_unknown(cls: type[Any]) -> None:
@@ -94,6 +109,36 @@ def _refuse_unknown(cls: type[Any]) -> None:
         f"{cls.__name__} accepts the unknown option 'no_such_option': a misspelt option would be ignored. "
         "Leave extra='forbid' of mer_core.plugin.Options as it is."
     )
+
+
+def _require_fingerprint(subject: Subject) -> None:
+    """Stored features depend on what the files hold that options name."""
+    try:
+        made = dict(subject.options.fingerprint())
+    except (MerError, OSError):
+        return  # what is not there or cannot be read: the check starts tells of it
+    except Exception as error:
+        raise Raised(f"fingerprint() raised {said(error, subject.spec.options)}.") from error
+    try:
+        json.dumps(plain(made), sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise CheckFailed(
+            f"fingerprint() returned what JSON cannot hold ({error}). Return text, numbers, lists of them or None."
+        ) from None
+    for name, field in type(subject.options).model_fields.items():
+        if _is_path(field.annotation) and getattr(subject.options, name) not in (None, (), []) and name not in made:
+            raise CheckFailed(
+                f"the option {name} is a path, but not in fingerprint(): other content under the same path would reuse "
+                f'old features. Define fingerprint() with `return {{"{name}": content_digest(self.{name})}}`; '
+                f'{{"{name}": None}} if what is there changes no result.'
+            )
+
+
+def _is_path(annotation: Any) -> bool:
+    """Whether a field of that type can hold a path."""
+    if isinstance(annotation, type) and issubclass(annotation, PurePath):
+        return True
+    return any(_is_path(part) for part in get_args(annotation))
 
 
 def star_import(module: str) -> str:

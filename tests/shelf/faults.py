@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import ConfigDict, FilePath
 
 from mer_core.plugin import Audio, FloatArray, NoOptions, Options, Sample
 
@@ -76,6 +77,30 @@ class UnwritableOptions(Options):
 class Unwritable(SoundPlugin):
     caught_by = "options"
     options_class = UnwritableOptions
+
+
+class StaleOptions(Options):
+    """The content of the file stands for nothing."""
+
+    weights: FilePath | None = Path(__file__)
+    """A file of weights."""
+
+
+class Stale(SoundPlugin):
+    caught_by = "options"
+    options_class = StaleOptions
+
+
+class ObscureOptions(Options):
+    """A fingerprint that cannot be stored."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {"bands": {1, 2}}
+
+
+class Obscure(SoundPlugin):
+    caught_by = "options"
+    options_class = ObscureOptions
 
 
 class Unstartable(SoundPlugin):
@@ -235,6 +260,6 @@ class Asking(SoundPlugin):
 
 
 FAULTS: tuple[type[SoundPlugin], ...] = (
-    Undescribed, Forgiving, Unwritable, Unstartable, Raising, Sorting, Reversing, Forgetting, Levelling,
+    Undescribed, Forgiving, Unwritable, Stale, Obscure, Unstartable, Raising, Sorting, Reversing, Forgetting, Levelling,
     Dividing, Demanding, Bounded, Noisy, Adapting, Drawing, Overwriting, Sharing, Hashing, Unprepared, Asking,
 )  # fmt: skip
