@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from shelf_plugin import Shelf
 from test_report import report
 
+from mer_core.catalogue import Catalogue, Entry
 from mer_core.cli.app import run_app
 from mer_core.cli.flags import pairs
 from mer_core.cli.summary import print_summary
 from mer_core.errors import PluginError, UsageError
+from mer_core.names import OWN
 from mer_core.plugin import AudioInput, ExtractorSpec, FusionSpec
-from mer_core.registry import discover
 from mer_core.report.model import Stream
 from mer_core.report.words import size
 
@@ -43,9 +43,11 @@ def test_other_pairs_have_a_plain_example() -> None:
         pairs(["happy"], "--label")
 
 
-def unknown(name: str, *specs: FusionSpec) -> str:
+def unknown(name: str, *others: str) -> str:
+    found = [("attention", OWN), ("concat", OWN), *((other, "mine") for other in others)]
+    entries = [Entry(FusionSpec(name=fusion, target="x:X"), distribution) for fusion, distribution in found]
     with pytest.raises(PluginError) as caught:
-        discover([Shelf(specs)]).find(FusionSpec, name)
+        Catalogue(entries).find(FusionSpec, name)
     return caught.value.hint
 
 
@@ -53,8 +55,7 @@ def test_authors_are_told_to_install_again() -> None:
     again = "If you have just added it to a pyproject.toml, run 'pip install -e' again."
     assert unknown("my-fusion") == f"There are: attention, concat. {again}"
     assert unknown("atention") == "Did you mean 'attention'?"
-    mine = FusionSpec(name="my-fusion", target="mine:Mine")
-    assert unknown("my-fusion-2", mine) == f"Did you mean 'my-fusion'? {again}"
+    assert unknown("my-fusion-2", "my-fusion") == f"Did you mean 'my-fusion'? {again}"
 
 
 def test_the_summary_says_what_was_reused(tmp_path: Path) -> None:
