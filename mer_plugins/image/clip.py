@@ -1,0 +1,42 @@
+"""Picture by picture through CLIP's image tower: the projected embedding, not normalised.
+
+A. Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021. The MER2024
+baseline and its winner both take these embeddings of every aligned face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from mer_core.plugin import Failure, Features, Missing, Sample
+from mer_plugins.image.clip_checkpoint import read_clip
+from mer_plugins.image.clip_options import ClipWeights
+from mer_plugins.image.pictures import Pictures
+
+
+class Clip:
+    """Features [T, D] with the time of each picture (D 768 for ViT-L/14, 512 for ViT-B)."""
+
+    def __init__(self, options: ClipWeights, device: str) -> None:
+        checkpoint = read_clip(options.located(), options.architecture)
+        self.model = checkpoint.tower().to(device)
+        self.normalise = options.normalise
+        self.dim = checkpoint.dim
+        recipe = checkpoint.recipe(self.model.image_size)  # type: ignore[arg-type]
+        self.pictures = Pictures(self._embed, recipe, device, options.compute_dtype(device), options.batch)
+
+    def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
+        """Features of each clip; missing where there is no picture."""
+        clips = [sample.frames() for sample in batch]
+        values = self.pictures.of_clips(clips)
+        return [
+            Features(found, clip.times) if len(clip) else Missing("no picture")
+            for clip, found in zip(clips, values, strict=True)
+        ]
+
+    def _embed(self, pixels: Tensor) -> Tensor:
+        """Embeddings [B, D] of float32 [B, 3, h, w]."""
+        found: Tensor = self.model(pixels)
+        return nn.functional.normalize(found.float(), dim=-1) if self.normalise else found
