@@ -62,14 +62,22 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
     }
 
 
+FEW = 0.05
+"""Share of clips without stored features that training puts up with: they failed before, and are tried again."""
+
+
 def refuse_unextracted(config: RunConfig, space: Workspace) -> None:
-    """Raise if training would have to extract features first.
+    """Raise if training would have to extract features first, but for a few clips that could not be extracted.
 
     Raises:
         DataError: naming the streams and how many clips lack them.
     """
     found = plan_extraction(config, load_data(config.data, space), space)
-    open_streams = [f"{name} ({count(part.extract, 'clip')})" for name, part in found.streams.items() if part.extract]
+    open_streams = [
+        f"{name} ({count(part.extract, 'clip')})"
+        for name, part in found.streams.items()
+        if part.extract > FEW * (part.extract + part.reuse)
+    ]
     if open_streams:
         raise DataError(
             f"features are not extracted yet: {', '.join(open_streams)}.",
