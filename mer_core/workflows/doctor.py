@@ -49,10 +49,9 @@ def _python() -> Iterator[Check]:
 
 def _packages() -> Iterator[Check]:
     for name in ("mer-toolkit", *NEEDED):
-        try:
-            yield Check(name, "ok", version(name))
-        except PackageNotFoundError:
-            yield Check(name, "problem", "not installed", f"Run: pip install {name}")
+        found = _version(name)
+        remedy = "" if found else f"Run: pip install {name}"
+        yield Check(name, "ok" if found else "problem", found or "not installed", remedy)
 
 
 def _gpu() -> Iterator[Check]:
@@ -72,15 +71,27 @@ def _gpu() -> Iterator[Check]:
 
 def _torchvision() -> Iterator[Check]:
     """A torch without CUDA beside a torchvision built for it fails on import: say so plainly."""
+    found, beside = _version("torchvision"), _version("torch")
+    if not found or not beside:
+        yield Check("torchvision", "note", "not installed", "open_clip needs it: pip install torchvision")
+        return
     try:
         importlib.import_module("torchvision")
-        yield Check("torchvision", "ok", f"{version('torchvision')} loads beside torch {version('torch')}")
-    except PackageNotFoundError:
-        yield Check("torchvision", "note", "not installed", "open_clip needs it: pip install torchvision")
     except (ImportError, RuntimeError, AttributeError) as error:
-        found = f"does not load beside torch {version('torch')}: {str(error).splitlines()[0]}"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        told = f"{found} was not built for torch {beside}, so that open_clip cannot be imported: {reason}"
         remedy = "Install both from one source: pip install --force-reinstall torch torchvision"
-        yield Check("torchvision", "problem", found, remedy)
+        yield Check("torchvision", "problem", told, remedy)
+        return
+    yield Check("torchvision", "ok", f"{found} loads beside torch {beside}")
+
+
+def _version(name: str) -> str:
+    """The installed version of a package; empty if there is none. Nothing is imported."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
 
 
 def _opencv() -> Iterator[Check]:
