@@ -222,8 +222,27 @@ def test_features_follow_the_content_of_an_artefact(store: FeatureStore) -> None
 
 
 def test_an_optional_artefact_may_be_missing(store: FeatureStore) -> None:
-    report = extract(texts("ab", "mute", "fail"), [hearing(optional=True)], shouting(), store, TWO)
-    assert values(store, hearing(), report) == [[2, 65], [-1, -1], None]
+    report = extract(texts("ab", "mute"), [hearing(optional=True)], shouting(), store, TWO)
+    assert values(store, hearing(), report) == [[2, 65], [-1, -1]]
+    assert not report.failures
+
+
+@pytest.mark.parametrize("per_thread", [True, False])
+def test_an_optional_artefact_that_failed_is_done_without_and_tried_again(
+    store: FeatureStore, tmp_path: Path, per_thread: bool
+) -> None:
+    log, clips = str(tmp_path / "log"), texts("ab", "fail")
+    for extracted in (2, 0):
+        report = extract(clips, [hearing(optional=True)], shouting(per_thread, log=log), store, TWO)
+        assert values(store, hearing(), report) == [[2, 65], [-1, -1]]
+        assert report.failures == (ClipFailure(id="c1", stage="shout", reason="hoarse", stream="text:hear"),)
+        assert report.extracted == {"text:hear": extracted}
+    assert sorted(logged(tmp_path / "log")) == ["c0", "c1", "c1"]
+    mended = shouting(per_thread)
+    mended["shout"].options["cured"] = True
+    report = extract(clips, [hearing(optional=True)], mended, store, TWO)
+    assert (report.failures, report.extracted) == ((), {"text:hear": 1})
+    assert values(store, hearing(), report) == [[2, 65], [4, 70]]
 
 
 def test_derivers_may_read_each_other(store: FeatureStore) -> None:

@@ -23,7 +23,7 @@ from mer_core.engine.journal import Crash, Journal, clip_identity
 from mer_core.engine.lookup import Lookup, Needs, wanted_derivers
 from mer_core.engine.types import DeriverJob, Job
 from mer_core.media.decode import ClipReader
-from mer_core.spec import DerivedInput, Input
+from mer_core.spec import DerivedInput, Input, derived_names
 from mer_core.types import Clip, Derived, Failure, Features, Missing, Sample
 
 Mark = Callable[[str, Iterable[Job]], None]
@@ -51,7 +51,10 @@ def made(job: Job, answer: Answer) -> Made:
 
 @dataclass(slots=True)
 class ClipResult:
-    """What became of one clip in one pass; ``seconds`` of media were decoded if it was ``opened``."""
+    """What became of one clip in one pass; ``seconds`` of media were decoded if it was ``opened``.
+
+    ``without`` lists, by job, the optional artefacts that failed and that the job goes on without.
+    """
 
     index: int
     clip: Clip
@@ -59,6 +62,7 @@ class ClipResult:
     reused: list[str] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
     failed: dict[str, Failure] = field(default_factory=dict)
+    without: dict[str, list[Failure]] = field(default_factory=dict)
     parked: dict[str, Parked] = field(default_factory=dict)
     opened: bool = False
     seconds: float = 0.0
@@ -193,7 +197,10 @@ class ClipWorker:
         self, job: Job, result: ClipResult, needs: Needs, derived: Mapping[str, Derived | Missing | Failure]
     ) -> bool:
         """Now that artefacts are derived: the job's digest is known, or it fails, or is stored already."""
-        key = self._lookup.key(result.clip, job, needs)
+        lost = {name: found for name in optional_artefacts(job) if isinstance(found := derived.get(name), Failure)}
+        key = self._lookup.key(result.clip, job, needs, frozenset(lost))
+        if lost and key is not None:
+            result.without[job.name] = list(lost.values())
         if key is None:
             needs.failed.setdefault(job.name, _first_failure(job, derived))
             return True
@@ -203,6 +210,7 @@ class ClipWorker:
         return True
 
     def _finish(self, job: Job, result: ClipResult, needs: Needs, inputs: Mapping[str, Any], mark: Mark) -> None:
+        inputs = forgiven(inputs, optional_inputs(job))
         if self._inline(job) or unusable(inputs, optional_inputs(job)) is not None:
             mark(job.name, [job])
             answer = self._answer(job, result.clip, inputs)
@@ -239,6 +247,26 @@ class ClipWorker:
 def optional_inputs(job: Job) -> frozenset[str]:
     """Names of the inputs that may be missing."""
     return frozenset(name for name, item in job.inputs.items() if isinstance(item, DerivedInput) and item.optional)
+
+
+def optional_artefacts(job: Job) -> frozenset[str]:
+    """Names of the derived artefacts that only inputs read which may be missing."""
+    named = {item.name for item in job.inputs.values() if isinstance(item, DerivedInput) and item.optional}
+    return frozenset(named & set(job.derived) - derived_where_required(job))
+
+
+def derived_where_required(job: Job) -> set[str]:
+    """Names of the derived artefacts that an input needs."""
+    optional = optional_inputs(job)
+    return set(derived_names({name: item for name, item in job.inputs.items() if name not in optional}))
+
+
+def forgiven(inputs: Mapping[str, Any], optional: frozenset[str]) -> dict[str, Any]:
+    """``inputs``, those that may be missing as missing where they failed."""
+    return {
+        name: Missing(value.reason) if name in optional and isinstance(value, Failure) else value
+        for name, value in inputs.items()
+    }
 
 
 def decode_together(

@@ -44,6 +44,9 @@ class Ledger:
         """Book what a worker thread did with a clip."""
         for name, failure in result.failed.items():
             self._fail(result.index, name, failure)
+        for name, failures in result.without.items():
+            for failure in failures:
+                self._list(result.index, name, failure)
         for name in result.reused:
             self._reuse(result, name)
         for part in result.made:
@@ -129,9 +132,12 @@ class Ledger:
         """An artefact's failure shows in the streams that wanted it, so only those are listed."""
         if name in self._jobs:
             self._keys[name][index] = None
-            key = (index, failure.stage, failure.reason)
-            self._failures.setdefault(key, set()).add(name)
-            if isinstance(failure, Raised) and self._causes.setdefault((failure.stage, failure.cause), key) == key:
-                self._tracebacks[key] = failure.traceback
+            self._list(index, name, failure)
         else:
             self.underived[self._clips[index].id, name] = failure
+
+    def _list(self, index: int, name: str, failure: Failure) -> None:
+        key = (index, failure.stage, failure.reason)
+        self._failures.setdefault(key, set()).add(name)
+        if isinstance(failure, Raised) and self._causes.setdefault((failure.stage, failure.cause), key) == key:
+            self._tracebacks[key] = failure.traceback

@@ -16,6 +16,9 @@ from mer_core.store import FeatureStore, ShardLimits, Table, TableWriter
 from mer_core.store.digests import ContentHasher, derived_digest, input_digest, source_digest
 from mer_core.types import Clip, Derived, Failure, Features, Missing
 
+FAILED = "failed"
+"""Stands for the digest of an optional artefact that could not be made."""
+
 
 @dataclass(slots=True)
 class Needs:
@@ -113,15 +116,19 @@ class Lookup:
         needs.to_derive = [job for job in wanted if job.name not in needs.derived]
         return needs
 
-    def key(self, clip: Clip, job: Job, needs: Needs) -> str | None:
+    def key(self, clip: Clip, job: Job, needs: Needs, without: frozenset[str] = frozenset()) -> str | None:
         """The digest of the job's inputs, noted in ``needs``; None while artefacts are not derived.
 
-        A job whose files, or whose artefacts' files, are not there is noted as failed.
+        Artefacts in ``without`` failed, and the job goes on without them: their absence is part of the digest,
+        why they are absent is not. They are not noted, so that the next run tries them again. A job whose
+        files, or whose artefacts' files, are not there is noted as failed.
         """
-        cause = next((needs.failed[name] for name in job.derived if name in needs.failed), None)
+        failed = [name for name in job.derived if name in needs.failed and name not in without]
+        cause = needs.failed[failed[0]] if failed else None
+        known = {**dict.fromkeys(without, FAILED), **needs.derived}
         try:
-            if cause is None and all(name in needs.derived for name in job.derived):
-                needs.keys[job.name] = input_digest(clip, job.inputs, needs.derived, self.hasher)
+            if cause is None and all(name in known for name in job.derived):
+                needs.keys[job.name] = input_digest(clip, job.inputs, known, self.hasher)
         except MediaError as error:
             cause = Failure(str(error), "decode")
         if cause is not None:
