@@ -104,8 +104,18 @@ def reason(name: str, check: str) -> str:
         ("late", "dimension", "dim is None before the first clip"),
         ("milliseconds", "times", "times run from 25 to 2975, but the clip from 0 to 3 s"),
         ("minutes", "times", "but the clip has something to see and hear until 3 s"),
+        ("windowed", "short", "a clip of 1 sample (0.2 ms): 10 frames, but a clip of 3 s has 60. Cut off"),
         ("forgettingsound", "order", "returned 4 answers for 5 clips"),
         ("reversingsound", "order", "answer 0 of a batch is that of clip 4"),
+        ("unguarded", "batch-invariance", "a clip of 1 sample beside one of 2 s: features [3], but alone Failure"),
+        (
+            "overlapping",
+            "batch-invariance",
+            "Only the ends of clips differ: windows or convolutions look past them",
+        ),
+        ("overlapping", "batch-invariance", ", most at the last frame, 1.98 s ("),
+        ("leaking", "batch-invariance", "Leave the padding of a batch out of every mean"),
+        ("noisysound", "determinism", "Is the model in eval()? Dropout is random. The same instance, asked again"),
         ("padded", "padding", "from 9.9 s to 10.2 s of a steady clip the mean features move"),
         (
             "fixed",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mer_core.spec import DeriverSpec, ExtractorSpec
+from mer_core.testing import tiny
 from mer_core.testing.bench import ALIKE, MIXED, ORDINARY, Bench, bench
 from mer_core.testing.compare import distance
 from mer_core.testing.inputs import Scene, arrays_of
@@ -25,6 +26,15 @@ LONG = Scene(seconds=60.0, seed=4)
 
 MISTAKEN = 0.1
 """An answer this much nearer to another clip's than to its own was given to the wrong clip."""
+
+LEAK = (
+    "Leave the padding of a batch out of every mean, normalisation and attention (pass the mask), or work clip by clip."
+)
+EDGE = (
+    "Only the ends of clips differ: windows or convolutions look past them into the padding (torch.stft(center=True), "
+    "padding='same'). Compute those clip by clip, or clear the padding before each of them."
+)
+DROPOUT = "Is the model in eval()? Dropout is random."
 
 THREADS = 4
 
@@ -64,14 +74,17 @@ def _require_own(at: Bench, scenes: Sequence[Scene], answers: Sequence[Any]) -> 
     cure="pass the attention mask, cut the padding off before anything is computed over time, or go clip by clip",
 )
 def batch_invariance(subject: Subject) -> None:
-    """A clip's answer is the same alone and beside longer and shorter clips."""
+    """A clip's answer is the same alone and beside longer and shorter clips, a clip of a few samples too."""
     at = bench(subject)
-    wrong = at.mismatch(at.together(MIXED), MIXED)
+    answers = at.together(MIXED)
+    wrong = at.mismatch(answers, MIXED)
     require(
         not wrong,
-        f"beside longer clips the answer is another than alone. {wrong}. Leave the padding of a batch out of every "
-        "mean, normalisation and attention (pass the mask), or work clip by clip.",
+        f"beside longer clips the answer is another than alone. {wrong}. {EDGE if at.edgy(answers, MIXED) else LEAK}",
     )
+    for scene, name in tiny.scenes(at):
+        wrong = tiny.beside(at, scene)
+        require(not wrong, f"{name} beside one of {MIXED[0].seconds:g} s: {wrong}. {tiny.WINDOW}")
 
 
 @check(needs=("starts",), cure="answer them, or return `Missing`; silence is no error")
@@ -94,6 +107,8 @@ def short(subject: Subject) -> None:
             f"a clip of 50 ms, one frame, one character: {wrong}. Pad what is shorter than the model's window, or "
             "return Missing(reason).",
         )
+    for scene, name in tiny.scenes(at):
+        tiny.require_within(at, scene, name)
 
 
 @check(needs=("starts",), cure="cut long clips into pieces inside of the plugin")
@@ -115,7 +130,9 @@ def determinism(subject: Subject) -> None:
     before = [at.alone(scene) for scene in MIXED[:2]]
     at.together(ALIKE[:2])
     wrong = at.mismatch([at.fresh(scene) for scene in MIXED[:2]], MIXED[:2], before)
-    require(not wrong, f"the same instance, asked again after other clips, answers otherwise. {wrong}. {remedy}")
+    require(
+        not wrong, f"{DROPOUT} The same instance, asked again after other clips, answers otherwise. {wrong}. {remedy}"
+    )
     if not at.supervised:
         other = at.new()
         wrong = at.mismatch([at.fresh(scene, other) for scene in MIXED[:2]], MIXED[:2], before)

@@ -13,7 +13,7 @@ import numpy as np
 from mer_core.spec import DeriverSpec, ExtractorSpec, declared_inputs
 from mer_core.testing.child import Order
 from mer_core.testing.common import last_line, python
-from mer_core.testing.compare import described, difference, spread
+from mer_core.testing.compare import described, difference, only_at_ends, spread
 from mer_core.testing.inputs import Maker, NoInput, Scene
 from mer_core.testing.kit import CheckFailed, Raised
 from mer_core.testing.subject import Subject
@@ -162,6 +162,18 @@ class Bench:
             if differs := self.differs(found, right):
                 return f"{scene}: {differs}"
         return ""
+
+    def edgy(self, answers: Sequence[Any], scenes: Sequence[Scene]) -> bool:
+        """Whether ``answers`` differ from those of clips asked alone in their first or last frames only."""
+        pairs = [(found, self.alone(scene)) for found, scene in zip(answers, scenes, strict=True)]
+        wrong = [pair for pair in pairs if self.differs(*pair)]
+        return all(only_at_ends(*pair, self.scale, self.subject.tolerance) for pair in wrong)
+
+    def engine_answer(self, samples: Sequence[Sample]) -> list[Any]:
+        """What a run makes of a batch: where it raises, its halves are asked, down to a Failure of a single clip."""
+        from mer_core.engine.answers import bisect
+
+        return bisect(getattr(self.instance, self.method), samples, self.method, self.spec.target)
 
     def acceptable(self, answer: Any) -> str:
         """Why ``answer`` is none that the contract knows, whatever its numbers; empty if it is one."""

@@ -155,6 +155,47 @@ class Leaking(Batched):
         return rows.mean(axis=0)
 
 
+class Unguarded(Batched):
+    """Counts frames of the padded batch as if each clip had a window's worth of sound."""
+
+    caught_by = "batch-invariance"
+
+    def answers(self, batch: Sequence[Sample]) -> list[Any]:
+        size = round(STEP * RATE)
+        if len(batch) == 1 and len(batch[0].audio().samples) < size // 2:
+            raise ValueError("negative number of frames")
+        return super().answers(batch)
+
+    def mean(self, rows: FloatArray, count: int) -> FloatArray:
+        return rows[:count].mean(axis=0)
+
+
+class Overlapping(Sound):
+    """Smooths frames over time, and at the ends over the padding of the batch."""
+
+    caught_by = "batch-invariance"
+
+    def answers(self, batch: Sequence[Sample]) -> list[Any]:
+        sounds = [sample.audio().samples for sample in batch]
+        longest = max(map(len, sounds))
+        return [self.smooth(np.pad(sound, (0, longest - len(sound))), len(sound)) for sound in sounds]
+
+    def smooth(self, padded: FloatArray, length: int) -> Features:
+        rows = np.pad(self.measure(padded, RATE), ((1, 1), (0, 0)), mode="edge")
+        count = max(1, length // round(STEP * RATE))
+        smooth = (rows[:-2] + rows[1:-1] + rows[2:])[:count] / 3
+        return Features(smooth.astype(np.float32), self.times(count))
+
+
+class Windowed(Sound):
+    """Pads short clips to a window of half a second, and answers for all of it."""
+
+    caught_by = "short"
+
+    def measure(self, samples: FloatArray, rate: int) -> FloatArray:
+        return super().measure(np.pad(samples, (0, max(0, rate // 2 - len(samples)))), rate)
+
+
 class Padded(Mean):
     """Pads to a multiple of ten seconds and averages the padding in, as MERTools' HuBERT features do."""
 
@@ -398,9 +439,9 @@ class PaddedPictures(Pictures):
 
 GOOD: tuple[type[Sound], ...] = (Sound, Mean, Batched, Trimmed, Streaming, Learning, Words, Pictures, Positioned)
 OWN: tuple[type[Sound], ...] = (
-    Absent, Untyped, Wide, Late, Flat, Listed, Milliseconds, Minutes, Numbers, Backwards, Leaking, Padded,
-    PaddedToFive, Fixed, Stretched, Logarithmic, Repeating, Dropping, Differing, Amnesiac, Unseeded, Listing,
-    Salted, Wordless, PaddedPictures, PaddedPositions,
+    Absent, Untyped, Wide, Late, Flat, Listed, Milliseconds, Minutes, Numbers, Backwards, Leaking, Unguarded,
+    Overlapping, Windowed, Padded, PaddedToFive, Fixed, Stretched, Logarithmic, Repeating, Dropping,
+    Differing, Amnesiac, Unseeded, Listing, Salted, Wordless, PaddedPictures, PaddedPositions,
 )  # fmt: skip
 MIXED: tuple[type[Sound], ...] = tuple(
     type(fault.__name__ + "Sound", (fault, Sound), {"__module__": __name__}) for fault in FAULTS
