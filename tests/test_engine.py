@@ -112,7 +112,7 @@ def test_bad_output_fails_its_clip_only(store: FeatureStore, per_thread: bool) -
         "wide": "returned 3 columns, but dim is 2",
         "frames": "returned frame-level features of shape (2, 2), but the spec says level 'clip'",
         "nan": "every value is NaN or infinite",
-        "text": "values are <U1, not an array of numbers",
+        "text": "values are <U1, not a numpy array of numbers",
         "failure": "said so",
         "exit": "SystemExit: 3 (engine_toys.py, line N)",
     }

@@ -293,6 +293,12 @@ def test_options_may_be_given_in_the_test(suite: Any) -> None:
     result.stdout.fnmatch_lines(["*OptionError: *option gain*"])
 
 
+def test_options_that_are_refused_are_told_once(suite: Any) -> None:
+    names = tuple(check.name for check in checks("extractor"))
+    result = suite("undescribedsound", *names, given="options={'gain': 'loud'}")
+    result.assert_outcomes(skipped=len(names) - 1, failed=1)
+
+
 def test_a_bound_check_is_a_function_that_raises() -> None:
     @conformance("minutes", plugins=[extractors.SHELF])
     def contract(check: Any) -> None: ...

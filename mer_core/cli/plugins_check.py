@@ -59,6 +59,7 @@ def check(
     """Check that a plugin keeps the contract. Exit 1 if it does not."""
     from mer_core.registry import discover
     from mer_core.testing.run import check_plugin, checks
+    from mer_core.workflows.workspace import pick_device
 
     catalogue = discover()
     entry = _entry(catalogue, name, kind)
@@ -69,7 +70,7 @@ def check(
         "deriver_options": of_derivers,
         "expected_failures": pairs(expect, "--expect"),
         "only": _known(only or [], checks(entry.spec.kind)),
-        "device": device,
+        "device": pick_device(device),
         "tolerance": tolerance,
     }
     if json:

@@ -97,8 +97,8 @@ def check_answer(job: Job, dim: int, answer: Any) -> Answer:
 def wrong_features(answer: Features, dim: int, level: str) -> str:
     """What is wrong with features that should be [T, ``dim``] or [``dim``]; empty if nothing is."""
     values, times = answer.values, answer.times
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
-        return f"values are {getattr(values, 'dtype', type(values).__name__)}, not an array of numbers"
+    if wrong := not_numbers("values", values) or (not_numbers("times", times) if times is not None else ""):
+        return wrong
     if answer.level != level or values.ndim != (1 if level == "clip" else 2):
         shape = f"{answer.level}-level features of shape {values.shape}"
         return f"returned {shape}, but the spec says level {level!r}"
@@ -106,9 +106,19 @@ def wrong_features(answer: Features, dim: int, level: str) -> str:
         return f"returned {values.shape[-1]} columns, but dim is {dim}"
     if not values.size:
         return "returned no frames"
-    if times is not None and (np.shape(times) != (len(values),) or not np.isfinite(times).all()):
+    if times is not None and (times.shape != (len(values),) or not np.isfinite(times).all()):
         return f"returned times of shape {np.shape(times)} for {len(values)} frames, or times that are not finite"
     return "" if np.isfinite(values).any() else "every value is NaN or infinite"
+
+
+def not_numbers(name: str, array: Any) -> str:
+    """Why the part ``name`` of features is no numpy array of numbers, and what to do; empty if it is one."""
+    if isinstance(array, np.ndarray) and array.dtype.kind in "fiu":
+        return ""
+    if type(array).__module__.partition(".")[0] == "torch":
+        cure = ".float().cpu().numpy()" if name == "values" else ".cpu().numpy()"
+        return f"{name} are a torch.{type(array).__name__}, not a numpy array: return {name}{cure}"
+    return f"{name} are {getattr(array, 'dtype', type(array).__name__)}, not a numpy array of numbers"
 
 
 def wrong_derived(answer: Derived) -> str:

@@ -13,8 +13,9 @@ from mer_core.testing import tiny
 from mer_core.testing.bench import ALIKE, MIXED, ORDINARY, Bench, bench
 from mer_core.testing.compare import distance
 from mer_core.testing.inputs import Scene, arrays_of
-from mer_core.testing.kit import CheckFailed, NotApplicable, check, require
+from mer_core.testing.kit import CheckFailed, NotApplicable, Raised, check, require
 from mer_core.testing.subject import Subject
+from mer_core.types import Features
 
 SILENT = (
     Scene(mood="silent", text=""),
@@ -233,8 +234,23 @@ def require_answer(at: Bench, answer: Any, wanted: type[Any]) -> None:
     reason = getattr(answer, "reason", None)
     if isinstance(answer, wanted):
         return
-    came = f"{type(answer).__name__}({reason!r})" if reason is not None else f"{type(answer).__name__}"
+    name = type(answer).__name__
+    if wanted is Features and hasattr(answer, "shape"):
+        raise CheckFailed(f"{at.method} answered {name}: return Features(values, times), not the array.")
+    came = f"{name}({reason!r})" if reason is not None else name
     raise CheckFailed(
         f"{at.method} answered {came} to {ORDINARY}, where {wanted.__name__} was expected: speech, a face and a "
         "sentence are in it. Check what the plugin asks of its inputs."
+    )
+
+
+def require_sequence(at: Bench) -> None:
+    """The answers come as a list or another sequence, not one by one or stacked into an array."""
+    try:
+        found = getattr(at.instance, at.method)([at.maker.sample(ORDINARY)])
+    except (Exception, SystemExit) as error:
+        raise Raised(f"{at.method} raised {at.said(error)} on {ORDINARY}.") from error
+    require(
+        isinstance(found, Sequence) and not isinstance(found, str),
+        f"{at.method} returned a {type(found).__name__}, not a list: return [answer, ...], one answer per sample.",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mer_core.testing import answering
-from mer_core.testing.answering import LONG, SHORT, SILENT
+from mer_core.testing.answering import LONG, SHORT, SILENT, require_sequence
 from mer_core.testing.bench import MIXED, ORDINARY, bench
 from mer_core.testing.common import light_import, options
 from mer_core.testing.compare import described
@@ -20,6 +20,7 @@ def starts(subject: Subject) -> None:
     at.require_inputs()
     wrong = at.acceptable(at.alone(ORDINARY))
     require(not wrong, f"{ORDINARY}: {wrong}. Return Derived(arrays, info), or Missing(reason).")
+    require_sequence(at)
 
 
 @check(needs=("starts",), cure="plain numpy arrays and plain facts")

@@ -9,7 +9,7 @@ import numpy as np
 
 from mer_core.spec import ExtractorSpec
 from mer_core.testing import answering
-from mer_core.testing.answering import SHORT, SILENT, require_answer
+from mer_core.testing.answering import SHORT, SILENT, require_answer, require_sequence
 from mer_core.testing.bench import FIT_SEED, MIXED, ORDINARY, Bench, bench
 from mer_core.testing.common import light_import, options
 from mer_core.testing.inputs import NoInput, seconds_of
@@ -25,9 +25,16 @@ EARLY, LATE = 0.5, 0.25
 @check(cure="take `(options, device)` and be ready when `__init__` returns; look at what the plugin asks of its inputs")
 def starts(subject: Subject) -> None:
     """It can be made, and turns an ordinary clip of three seconds into features."""
+    from mer_core.engine.answers import not_numbers
+
     at = bench(subject)
     at.require_inputs()
-    require_answer(at, at.alone(ORDINARY), Features)
+    answer = at.alone(ORDINARY)
+    require_answer(at, answer, Features)
+    for name in ("values", "times"):
+        if type(getattr(answer, name)).__module__.partition(".")[0] == "torch":
+            raise CheckFailed(f"Features.{not_numbers(name, getattr(answer, name))}.")
+    require_sequence(at)
 
 
 @check(needs=("starts",), cure="compute `dim` from the options or the model")
@@ -38,10 +45,11 @@ def dimension(subject: Subject) -> None:
     at = bench(subject)
     spec = subject.spec
     assert isinstance(spec, ExtractorSpec)
-    declared = at.instance.dim if at.supervised else at.new().dim
+    declared: Any = getattr(at.instance if at.supervised else at.new(), "dim", None)
     require(
         isinstance(declared, int | np.integer) and declared > 0,
-        f"dim is {declared!r} before the first clip: it has to be a whole number above 0 by then.",
+        f"dim is {declared!r} before the first clip: give the class an attribute or property dim, the number of "
+        "columns, a whole number above 0.",
     )
     answer = at.alone(ORDINARY)
     wrong = wrong_features(_without_flaws(answer), int(declared), spec.level)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from mer_core.errors import PluginError, UsageError
+from mer_core.errors import OptionError, PluginError, UsageError
 from mer_core.registry import Catalogue, Entry, discover
 from mer_core.spec import PluginSpec, plain, spec_class
 from mer_core.testing.artefacts import require_part
@@ -99,6 +99,7 @@ class BoundCheck:
     check: Check
     make_session: Callable[[Mapping[str, Any], Mapping[str, Derived]], Session]
     sessions: dict[str, Session] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
     def __call__(
         self, *, options: Mapping[str, Any] | None = None, derived: Mapping[str, Derived] | None = None
@@ -115,7 +116,13 @@ class BoundCheck:
         key = json.dumps([plain(dict(options or {})), sorted(derived or {})], default=str)
         if key not in self.sessions:
             self.sessions[key] = self.make_session(options or {}, derived or {})
-        result = self.sessions[key].result(self.check.name)
+        if key in self.refused:
+            pytest.skip(self.refused[key])
+        try:
+            result = self.sessions[key].result(self.check.name)
+        except OptionError as error:  # one test tells it, the others need not
+            self.refused[key] = error.message
+            raise OptionError(error.message, "In the test, give options: check(options={...}).") from None
         if result.outcome in ("skipped", "blocked"):
             pytest.skip(result.reason)
         if result.outcome == "expected":
@@ -152,7 +159,8 @@ def conformance(
         return Session(chosen, lambda: _subject(catalogue, entry, asked), expected_failures)
 
     sessions: dict[str, Session] = {}
-    bound = [BoundCheck(check=check, make_session=make, sessions=sessions) for check in chosen]
+    refused: dict[str, str] = {}
+    bound = [BoundCheck(check=check, make_session=make, sessions=sessions, refused=refused) for check in chosen]
     return pytest.mark.parametrize("check", bound, ids=[check.name for check in chosen])
 
 

@@ -71,6 +71,37 @@ class Untyped(Sound):
         return self.measure(audio.samples, audio.rate)
 
 
+class Tensors(Sound):
+    """Values are a tensor."""
+
+    caught_by = "starts"
+
+    def answer(self, audio: Audio) -> Any:
+        import torch
+
+        found = super().answer(audio)
+        return Features(torch.from_numpy(found.values), found.times)  # type: ignore[arg-type]
+
+
+class TensorTimes(Tensors):
+    """Times are a tensor."""
+
+    def answer(self, audio: Audio) -> Any:
+        import torch
+
+        found = Sound.answer(self, audio)
+        return Features(found.values, torch.from_numpy(found.times))
+
+
+class Yielding(Sound):
+    """Answers one by one."""
+
+    caught_by = "starts"
+
+    def extract(self, batch: Sequence[Sample]) -> Any:
+        return iter(self.answers(batch))
+
+
 class Wide(Sound):
     caught_by = "dimension"
     dim = 4
@@ -439,9 +470,9 @@ class PaddedPictures(Pictures):
 
 GOOD: tuple[type[Sound], ...] = (Sound, Mean, Batched, Trimmed, Streaming, Learning, Words, Pictures, Positioned)
 OWN: tuple[type[Sound], ...] = (
-    Absent, Untyped, Wide, Late, Flat, Listed, Milliseconds, Minutes, Numbers, Backwards, Leaking, Unguarded,
-    Overlapping, Windowed, Padded, PaddedToFive, Fixed, Stretched, Logarithmic, Repeating, Dropping,
-    Differing, Amnesiac, Unseeded, Listing, Salted, Wordless, PaddedPictures, PaddedPositions,
+    Absent, Untyped, Tensors, TensorTimes, Yielding, Wide, Late, Flat, Listed, Milliseconds, Minutes, Numbers,
+    Backwards, Leaking, Unguarded, Overlapping, Windowed, Padded, PaddedToFive, Fixed, Stretched, Logarithmic,
+    Repeating, Dropping, Differing, Amnesiac, Unseeded, Listing, Salted, Wordless, PaddedPictures, PaddedPositions,
 )  # fmt: skip
 MIXED: tuple[type[Sound], ...] = tuple(
     type(fault.__name__ + "Sound", (fault, Sound), {"__module__": __name__}) for fault in FAULTS
