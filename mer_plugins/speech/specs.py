@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mer_core.plugin import AudioInput, ExtractorSpec, Weights
+from mer_plugins.speech.emotion2vec_weights import EMOTION2VEC
 from mer_plugins.speech.encoder_weights import DATA2VEC, HUBERT, WAV2VEC2, WAVLM, WHISPER
 
 
@@ -45,5 +46,16 @@ SPEECH = [
         requires=("torch", "transformers"),
         weights_licence=WHISPER[0].licence,
         weights=WHISPER,
+    ),
+    ExtractorSpec(
+        name="emotion2vec",
+        target="mer_plugins.speech.emotion2vec:Emotion2vecExtractor",
+        options="mer_plugins.speech.emotion2vec_options:Emotion2vecOptions",
+        summary="emotion2vec and emotion2vec+: frames, utterances, or scores of nine emotions",
+        modality="speech",
+        inputs={"audio": AudioInput(rate=16000)},
+        requires=("torch", "safetensors"),
+        weights_licence=EMOTION2VEC[0].licence,
+        weights=EMOTION2VEC,
     ),
 ]

@@ -1,0 +1,124 @@
+"""Frame and utterance features of emotion2vec, and its scores for nine emotions.
+
+Recipe of the published pipeline (FunASR), which the MER2024 baseline calls too: the whole waveform normalised, the
+last hidden states, their mean for an utterance. Unlike there, long sound goes in windows with context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mer_core.plugin import Audio, Failure, Features, FloatArray, Missing, Sample
+from mer_plugins import hf
+from mer_plugins.speech import emotion2vec_checkpoint as checkpoint
+from mer_plugins.speech.chunks import Grid, by_length, windows
+from mer_plugins.speech.emotion2vec_options import Emotion2vecOptions
+
+RATE = 16000
+EPSILON = 1e-5
+"""Added to the variance of the waveform; silence stays finite."""
+
+BUDGET = {"cuda": 60 * RATE, "cpu": 15 * RATE}
+"""Samples computed at once, longer windows alone."""
+
+SLACK = {"cuda": 0.3, "cpu": 0.1}
+"""Share of a batch's longest window by which another one may be shorter; the rest is padding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A window of clip number ``clip``: its samples, and which of its frames count."""
+
+    clip: int
+    samples: FloatArray
+    kept: slice
+
+
+class Emotion2vecExtractor:
+    """Features [T, D], 50 frames per second; [1, D] their mean; or [1, 9] probabilities of the emotions."""
+
+    def __init__(self, options: Emotion2vecOptions, device: str) -> None:
+        self.options = options
+        self.device = device
+        file = checkpoint.find(options.located().path)
+        self.model = checkpoint.load(file, device)
+        self.grid = Grid.of(self.model.shape)
+        self.labels = checkpoint.labels(file, self.model.shape.classes) if options.output == "scores" else []
+        self.dtype = options.compute_dtype(device)
+
+    @property
+    def dim(self) -> int:
+        """Width of the network, or the number of emotions."""
+        return len(self.labels) or self.model.shape.width
+
+    def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
+        """Features of each clip; missing where it is shorter than one frame (25 ms)."""
+        clips = [sample.audio() for sample in batch]
+        pieces = [piece for number, audio in enumerate(clips) for piece in self._pieces(number, audio)]
+        parts: list[list[FloatArray]] = [[] for _ in clips]
+        for piece, values in zip(pieces, self._encoded(pieces), strict=True):
+            parts[piece.clip].append(values[piece.kept])
+        return [self._answer(audio, found) for audio, found in zip(clips, parts, strict=True)]
+
+    def _answer(self, audio: Audio, parts: list[FloatArray]) -> Features | Missing | Failure:
+        if not parts:
+            if not np.isfinite(audio.samples).all():
+                return Failure("the sound has samples that are not numbers")
+            return Missing(f"the sound is shorter than one frame ({self.grid.window} samples)")
+        values = np.concatenate(parts)
+        if self.options.output == "frames":
+            return Features(values, (np.arange(len(values)) * self.grid.hop + self.grid.window / 2) / RATE)
+        mean = values.mean(axis=0, dtype=np.float64).astype(np.float32)
+        row = self._scores(mean) if self.labels else mean
+        return Features(row[None], np.array([audio.duration / 2]))
+
+    @torch.inference_mode()
+    def _scores(self, mean: FloatArray) -> FloatArray:
+        """Probabilities of the emotions; unused classes have none."""
+        logits = self.model.scores(torch.from_numpy(mean).to(self.device))[self.labels]
+        found: FloatArray = logits.softmax(dim=-1).cpu().numpy()
+        return found
+
+    def _pieces(self, clip: int, audio: Audio) -> Iterator[Piece]:
+        """Windows of one clip, in order; none where it is too short or not finite."""
+        frames = self.grid.frames(len(audio.samples))
+        if not frames or not np.isfinite(audio.samples).all():
+            return
+        wave = normalised(audio.samples) if self.options.normalise else audio.samples
+        chunk, overlap = (round(each * RATE / self.grid.hop) for each in (self.options.chunk, self.options.overlap))
+        for window in windows(frames, chunk, overlap):
+            yield Piece(clip, wave[self.grid.samples(window.first, window.last)], window.kept)
+
+    def _encoded(self, pieces: Sequence[Piece]) -> list[FloatArray]:
+        """Hidden states [T, D] of each piece, computed in batches of similar length."""
+        found: list[FloatArray] = [np.empty(0, np.float32)] * len(pieces)
+        lengths = [len(piece.samples) for piece in pieces]
+        kind = "cuda" if self.device.startswith("cuda") else "cpu"
+        with hf.computing(self.device.partition(":")[0], self.dtype):
+            for chosen in by_length(lengths, BUDGET[kind], SLACK[kind]):
+                values = self._forward([pieces[index].samples for index in chosen]).float().cpu().numpy()
+                for row, index in zip(values, chosen, strict=True):
+                    found[index] = row[: self.grid.frames(lengths[index])]
+        return found
+
+    def _forward(self, waves: Sequence[FloatArray]) -> Tensor:
+        """Hidden states [B, T, D] of waves, which are padded with zeros to the longest."""
+        whole = np.zeros((len(waves), max(map(len, waves))), np.float32)
+        for row, wave in zip(whole, waves, strict=True):
+            row[: len(wave)] = wave
+        frames = torch.tensor([self.grid.frames(len(wave)) for wave in waves])
+        mask = torch.arange(int(frames.max())) < frames[:, None]
+        found: Tensor = self.model(torch.from_numpy(whole).to(self.device), mask.to(self.device))
+        return found
+
+
+def normalised(wave: FloatArray) -> FloatArray:
+    """``wave`` with mean 0 and variance 1 over its whole length, as a layer norm does it; silence becomes zeros."""
+    centred = wave - wave.mean(dtype=np.float64)
+    found: FloatArray = (centred / np.sqrt(centred.var() + EPSILON)).astype(np.float32)
+    return found
