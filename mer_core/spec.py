@@ -63,7 +63,8 @@ class DerivedInput:
     """What the deriver producing ``name`` made. Arrives as :class:`mer_core.types.Derived`.
 
     Where it is missing for a clip, so are the features; with ``optional`` the plugin is called all
-    the same, where it failed too (it is then tried again in the next run), and finds :class:`mer_core.types.Missing` in ``sample.inputs``.
+    the same, where it failed too (the next run tries it again), and finds
+    :class:`mer_core.types.Missing` in ``sample.inputs``.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mer_core.plugin import ExtractorSpec, TextInput
+from mer_core.plugin import DerivedInput, DeriverSpec, ExtractorSpec, TextInput
 from mer_plugins.text.weights import APACHE, BAICHUAN_LICENCE, DECODERS, ENCODERS
 
 TEXT = [
@@ -38,5 +38,29 @@ TEXT = [
         install="pip install 'mer-toolkit[baichuan]'",
         weights=DECODERS,
         weights_licence=BAICHUAN_LICENCE,
+    ),
+    ExtractorSpec(
+        name="gpt4-baichuan",
+        target="mer_plugins.text.gpt4_baichuan:Gpt4Baichuan",
+        options="mer_plugins.text.gpt4_baichuan_options:Gpt4BaichuanOptions",
+        summary="Baichuan reads the transcript and a language model's ranking of the emotions (MER2024 winner)",
+        modality="text",
+        inputs={"text": TextInput(), "ranking": DerivedInput("ranking", optional=True)},
+        requires=("torch", "sentencepiece"),
+        install="pip install 'mer-toolkit[baichuan]'",
+        weights=DECODERS,
+        weights_licence=BAICHUAN_LICENCE,
+    ),
+]
+
+RANKERS = [
+    DeriverSpec(
+        name="gpt-ranking",
+        target="mer_plugins.text.ranking:GptRanking",
+        options="mer_plugins.text.ranking_options:RankingOptions",
+        summary="emotions ranked by GPT-4 or another language model; sends transcripts only with allow_upload=true",
+        produces="ranking",
+        inputs={"text": TextInput()},
+        requires=("openai",),
     ),
 ]

@@ -1,0 +1,103 @@
+"""Options of ``gpt-ranking``, validated before anything heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import FilePath, field_validator, model_validator
+
+from mer_core.plugin import Field, OptionError, Options, content_digest
+from mer_plugins.text.ranking_prompt import MER2024, PROMPTS, names, version
+
+OPENAI = "https://api.openai.com/v1"
+
+
+class RankingOptions(Options):
+    """Options of the ``gpt-ranking`` deriver. The key is read from OPENAI_API_KEY and is no option."""
+
+    ranker: Literal["openai", "file", "none"] = "openai"
+    """Ask a language model, read rankings from a table, or rank nothing (plain text)."""
+    table: FilePath | None = None
+    """For ranker=file: CSV (or .tsv) with the columns ranking, and text or id. Equal texts share one ranking."""
+    allow_upload: bool = False
+    """Permit that transcripts are sent to the server. Without it, only answers that are cached are used."""
+    model: str = Field(default="gpt-4", min_length=1)
+    """The language model, as the server calls it."""
+    base_url: str = OPENAI
+    """Address of an OpenAI-compatible server. Answers are cached by model and prompt, whichever server gave them."""
+    classes: tuple[str, ...] = Field(default=MER2024, min_length=2)
+    """The labels that are ranked."""
+    language: Literal["zh", "en"] = "zh"
+    """Language of the prompt and of the labels in it."""
+    prompt: str = PROMPTS["zh"]
+    """What is asked: {text} is the transcript, {labels} and {count} the classes. By default in the language above."""
+    concurrency: int = Field(default=8, ge=1, le=64)
+    """Questions that are asked at once."""
+    tries: int = Field(default=5, ge=1, le=20)
+    """How often a question is asked before its clip goes on without a ranking, until the next run."""
+    backoff: float = Field(default=1.0, ge=0)
+    """Seconds before the second try, twice as many before each further one; longer where the server says so."""
+    longest_wait: float = Field(default=60.0, ge=0)
+    """Seconds. A server that asks for a longer wait is asked no more in this run."""
+    timeout: float = Field(default=60.0, gt=0)
+    """Seconds that an answer may take."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_language(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("language") in PROMPTS and not values.get("prompt"):
+            return {**values, "prompt": PROMPTS[values["language"]]}
+        return values
+
+    @field_validator("prompt")
+    @classmethod
+    def _asks(cls, prompt: str) -> str:
+        if "{text}" not in prompt:
+            raise OptionError("the option prompt has no {text}.", "Put {text} where the transcript belongs.")
+        return prompt
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        """Without secrets: it is saved with the run, and errors name its host."""
+        try:
+            parts = urlsplit(url)
+            plain = parts.scheme in ("http", "https") and bool(parts.hostname)
+            secret = bool(parts.username or parts.password or parts.query or parts.fragment)
+        except ValueError:
+            plain = secret = False
+        if secret:
+            raise OptionError(
+                "the option base_url holds a name, a password or a query.", "Put the key into OPENAI_API_KEY."
+            )
+        if not plain:
+            raise OptionError("the option base_url is no http(s) address.", f"Write it like {OPENAI}.")
+        return url
+
+    @model_validator(mode="after")
+    def _whole(self) -> RankingOptions:
+        if self.ranker == "file" and self.table is None:
+            raise OptionError("gpt-ranking: ranker=file needs a table.", "Name it: -o gpt-ranking.table=FILE.csv.")
+        shown = [name.casefold() for name in names(self.classes, self.language)]
+        if len(set(shown)) < len(shown):
+            raise OptionError("gpt-ranking: two of the classes are the same.", "Change the option classes.")
+        return self
+
+    @property
+    def host(self) -> str:
+        """Where transcripts go."""
+        return urlsplit(self.base_url).netloc
+
+    @property
+    def prompt_version(self) -> str:
+        """Stands for all of the prompt but the transcript."""
+        return version(self.prompt, self.classes, self.language)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What is asked and of which model counts; how, where and with whose permission does not."""
+        how = ("allow_upload", "base_url", "concurrency", "tries", "backoff", "longest_wait", "timeout")
+        table: Path | None = self.table if self.ranker == "file" else None
+        return {**dict.fromkeys(how), "table": content_digest(table) if table else None}
