@@ -97,6 +97,15 @@ def test_check_tells_each_check_and_what_is_wrong(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.usefixtures("kit")
+def test_check_refuses_a_device_that_is_not_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    code, out, err = mer(capsys, "check", "acoustic", "--device", "cuda:0")
+    assert (code > 0, out) == (True, "")
+    assert "--device cuda:0: torch sees no GPU here" in err
+
+
 def test_check_with_an_announced_failure(capsys: pytest.CaptureFixture[str]) -> None:
     expected = ("--expect", "dimension=the model pads", "--only", "sound", "--only", "dimension")
     code, out, _ = mer(capsys, "check", "acoustic", *expected)

@@ -106,6 +106,11 @@ def reason(name: str, check: str) -> str:
         ("yielding", "starts", "extract returned a list_iterator, not a list: return [answer, ...]"),
         ("wide", "dimension", "returned 3 columns, but dim is 4. Correct dim"),
         ("late", "dimension", "dim is None before the first clip"),
+        (
+            "dimensionless",
+            "dimension",
+            "dim is None before the first clip: give the class an attribute or property dim",
+        ),
         ("milliseconds", "times", "times run from 25 to 2975, but the clip from 0 to 3 s"),
         ("minutes", "times", "but the clip has something to see and hear until 3 s"),
         ("windowed", "short", "a clip of 1 sample (0.2 ms): 10 frames, but a clip of 3 s has 60. Cut off"),

@@ -118,6 +118,16 @@ class Late(Sound):
         return super().answer(audio)
 
 
+class Dimensionless(Sound):
+    """Has no dim at all."""
+
+    caught_by = "dimension"
+
+    @property
+    def dim(self) -> int:
+        raise AttributeError("'Dimensionless' object has no attribute 'dim'")
+
+
 class Flat(Sound):
     """Says clip and gives frames."""
 
@@ -470,9 +480,10 @@ class PaddedPictures(Pictures):
 
 GOOD: tuple[type[Sound], ...] = (Sound, Mean, Batched, Trimmed, Streaming, Learning, Words, Pictures, Positioned)
 OWN: tuple[type[Sound], ...] = (
-    Absent, Untyped, Tensors, TensorTimes, Yielding, Wide, Late, Flat, Listed, Milliseconds, Minutes, Numbers,
-    Backwards, Leaking, Unguarded, Overlapping, Windowed, Padded, PaddedToFive, Fixed, Stretched, Logarithmic,
-    Repeating, Dropping, Differing, Amnesiac, Unseeded, Listing, Salted, Wordless, PaddedPictures, PaddedPositions,
+    Absent, Untyped, Tensors, TensorTimes, Yielding, Wide, Late, Dimensionless, Flat, Listed, Milliseconds,
+    Minutes, Numbers, Backwards, Leaking, Unguarded, Overlapping, Windowed, Padded, PaddedToFive, Fixed, Stretched,
+    Logarithmic, Repeating, Dropping, Differing, Amnesiac, Unseeded, Listing, Salted, Wordless,
+    PaddedPictures, PaddedPositions,
 )  # fmt: skip
 MIXED: tuple[type[Sound], ...] = tuple(
     type(fault.__name__ + "Sound", (fault, Sound), {"__module__": __name__}) for fault in FAULTS
