@@ -96,7 +96,6 @@ def test_check_tells_each_check_and_what_is_wrong(capsys: pytest.CaptureFixture[
     assert lines[-1] == "1 failed, 1 blocked, 1 passed, 1 skipped"
 
 
-@pytest.mark.usefixtures("kit")
 def test_check_refuses_a_device_that_is_not_there(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +105,7 @@ def test_check_refuses_a_device_that_is_not_there(
     assert "--device cuda:0: torch sees no GPU here" in err
 
 
+@pytest.mark.usefixtures("kit")
 def test_check_with_an_announced_failure(capsys: pytest.CaptureFixture[str]) -> None:
     expected = ("--expect", "dimension=the model pads", "--only", "sound", "--only", "dimension")
     code, out, _ = mer(capsys, "check", "acoustic", *expected)

@@ -97,10 +97,10 @@ def why(report: Report) -> str:
 
 
 def test_a_plugin_whose_inputs_nobody_makes_fails_once() -> None:
-    report = check_plugin("lengths", plugins=[Shelf(reader("ranking"))])
+    report = check_plugin("lengths", plugins=[Shelf(reader("posture"))])
     assert why_of(report) == (
-        "the plugin cannot be tried: nothing installed makes 'ranking'. Install the deriver that makes it. In pytest "
-        "a stand-in will do: check(derived={'ranking': Derived(...)})."
+        "the plugin cannot be tried: nothing installed makes 'posture'. Install the deriver that makes it. In pytest "
+        "a stand-in will do: check(derived={'posture': Derived(...)})."
     )
     assert not report.ok
     assert str(report).splitlines()[-1] == f"blocked    {BUILDING_ON_STARTS} checks not run: starts did not pass"
