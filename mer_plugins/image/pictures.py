@@ -31,7 +31,8 @@ class Pictures:
         self._encode, self._recipe, self._device, self._dtype = encode, recipe, device, dtype
         self._cuda = kind == "cuda"
         self._batch = batch or BATCH.get(kind, BATCH["cpu"])
-        self._table = torch.from_numpy(recipe.table).to(device)
+        self._levels = recipe.table
+        self._table = torch.from_numpy(self._levels).to(device)
 
     def of_clips(self, clips: Sequence[Frames]) -> list[FloatArray]:
         """Values [T, D] of each clip; of one without frames [0]."""
@@ -51,14 +52,14 @@ class Pictures:
 
     def prepared(self, images: Sequence[ImageArray]) -> Tensor:
         """float32 [B, 3, h, w] on the device; a GPU is still busy with the batch before it."""
-        if self._cuda:
-            with ThreadPoolExecutor(THREADS) as pool:
-                cut = np.stack(list(pool.map(self._recipe.cut, images)))
-            pixels = torch.from_numpy(cut).pin_memory().to(self._device, non_blocking=True)
-        else:
-            pixels = torch.from_numpy(np.stack([self._recipe.cut(image) for image in images]))
-        channels = [self._table[number][pixels[..., number].int()] for number in range(3)]
-        return torch.stack(channels, dim=1)
+        if not self._cuda:
+            cut = np.stack([self._recipe.cut(image) for image in images])
+            levels = [np.take(row, cut[..., number]) for number, row in enumerate(self._levels)]
+            return torch.from_numpy(np.stack(levels, axis=1)).to(self._device)
+        with ThreadPoolExecutor(THREADS) as pool:
+            cut = np.stack(list(pool.map(self._recipe.cut, images)))
+        pixels = torch.from_numpy(cut).pin_memory().to(self._device, non_blocking=True)
+        return torch.stack([row[pixels[..., number].int()] for number, row in enumerate(self._table)], dim=1)
 
 
 def _parts(images: Sequence[ImageArray], count: int) -> Iterator[list[ImageArray]]:
