@@ -16,6 +16,7 @@ from mer_core.options import validate
 from mer_core.plugin import Clip, Derived, Features, Missing, Sample, Text
 from mer_core.spec import digest
 from mer_core.store import FeatureStore
+from mer_core.testing import check_plugin
 from mer_plugins.text.gpt4_baichuan_options import Gpt4BaichuanOptions
 from mer_plugins.text.ranking import GptRanking
 from mer_plugins.text.ranking_options import RankingOptions
@@ -121,6 +122,17 @@ def test_without_ranking_it_is_baichuan(folder: Path) -> None:
     assert isinstance(plain, Features)
     np.testing.assert_allclose(features(folder, TEXTS[1], ()).values, plain.values, atol=1e-5)
     assert isinstance(features(folder, " ", LABELS), Missing)
+
+
+def test_the_contract(folder: Path) -> None:
+    ranking = Derived({}, {"ranking": list(LABELS)})
+    report = check_plugin(
+        "gpt4-baichuan",
+        options={"model": str(folder)},
+        derived={"ranking": ranking},
+        only=["light-import", "options", "starts", "dimension", "batch-invariance", "determinism"],
+    )
+    assert report.ok, str(report)
 
 
 # the engine, the server and the decoder together

@@ -49,7 +49,7 @@ class GptRanking:
             self._answers = Answers(options.model, options.prompt_version)
             self._refusal = refusal(options)
             if self._refusal and not len(self._answers):
-                raise EnvironmentProblem(*self._refusal)
+                raise EnvironmentProblem(f"{self._refusal.reason}.", self._refusal.hint)
             if self._refusal is None:
                 from mer_plugins.text.ranking_client import Asker
 
