@@ -87,7 +87,7 @@ def _pictures(stream: Any, pictures: list[np.ndarray], times: list[int] | None, 
     if times:
         stream.codec_context.time_base = Fraction(1, 1000)
     for number, picture in enumerate(pictures):
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixels)
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixels, threads=1)
         if times:
             frame.pts, frame.time_base = times[number], Fraction(1, 1000)
         yield from stream.encode(frame)
