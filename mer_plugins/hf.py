@@ -14,6 +14,9 @@ from mer_core.weights import Located, locate
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+TOKENIZER_PACKAGES = ("tiktoken", "sentencepiece", "protobuf")
+"""What transformers asks for, one instead of the other, where a sentencepiece tokenizer cannot be read."""
+
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -107,6 +110,11 @@ def _quietly() -> Iterator[None]:
 def unreadable(folder: Path, error: Exception) -> PluginError:
     """The error for weights that cannot be loaded."""
     reason = str(error).strip().split("\n")[0] or type(error).__name__
+    if any(name in reason for name in TOKENIZER_PACKAGES):
+        return PluginError(
+            f"the tokenizer in {folder} is one of sentencepiece, whose packages are not installed.",
+            "Run: pip install sentencepiece protobuf",
+        )
     return PluginError(
         f"the weights in {folder} cannot be loaded: {reason}",
         "Name other weights, or fetch them again: mer weights fetch NAME.",
