@@ -21,7 +21,7 @@ from mer_core.errors import PluginError
 from mer_core.plugin import Audio, ExtractorSpec, Failure, Missing, Sample
 from mer_core.registry import discover
 from mer_core.testing import check_plugin
-from mer_plugins.speech import emotion2vec
+from mer_plugins.speech import pieces
 from mer_plugins.speech.emotion2vec import Emotion2vecExtractor
 from mer_plugins.speech.emotion2vec_checkpoint import infer
 from mer_plugins.speech.emotion2vec_model import Emotion2vec, Shape, slopes
@@ -206,7 +206,7 @@ def test_6_7_the_whole_waveform_is_normalised(published: Path) -> None:
 
 
 def test_6_8_a_clip_gives_the_same_alone_and_in_a_batch(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(emotion2vec.SLACK, "cpu", 0.99)
+    monkeypatch.setitem(pieces.SLACK, "cpu", 0.99)
     extractor = make(published)
     sizes: list[tuple[int, ...]] = []
     extractor.model.register_forward_pre_hook(lambda model, given: sizes.append(tuple(given[0].shape)))

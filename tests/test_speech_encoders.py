@@ -20,8 +20,9 @@ from mer_core.spec import declared_inputs
 from mer_core.testing import BoundCheck, check_plugin, conformance
 from mer_plugins import hf
 from mer_plugins.speech.chunks import Grid, by_length, windows
-from mer_plugins.speech.encoder import BUDGET, SLACK, SpeechEncoder, normalised, resample
+from mer_plugins.speech.encoder import EPSILON, SpeechEncoder, resample
 from mer_plugins.speech.encoder_options import EncoderOptions
+from mer_plugins.speech.pieces import BUDGET, SLACK, normalised
 
 RATE = 16000
 TOLERANCE = 1e-4
@@ -141,9 +142,9 @@ def test_6_1_normalisation_is_over_the_whole_wave(shelf: Any) -> None:
     wave = noise(2.0) + 0.3
     prepare = transformers.Wav2Vec2FeatureExtractor.from_pretrained(shelf("hubert", "layer"))
     expected = prepare(wave, sampling_rate=RATE, return_tensors="np").input_values[0]
-    np.testing.assert_allclose(normalised(wave), expected, atol=2e-5)
+    np.testing.assert_allclose(normalised(wave, EPSILON), expected, atol=2e-5)
     by_hand = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
-    np.testing.assert_allclose(normalised(wave), by_hand, atol=2e-5)
+    np.testing.assert_allclose(normalised(wave, EPSILON), by_hand, atol=2e-5)
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -308,7 +309,7 @@ def test_6_3_mertools_chunks_as_the_baseline(shelf: Any) -> None:
     wave = noise(10.2)
     found = extractor.extract([sample(wave)])[0]
     assert found.values.shape == (2 * 499, 32)
-    chunks = np.pad(normalised(wave), (0, 320000 - len(wave))).reshape(2, 160000)
+    chunks = np.pad(normalised(wave, EPSILON), (0, 320000 - len(wave))).reshape(2, 160000)
     model = transformers.AutoModel.from_pretrained(folder).eval()
     with torch.inference_mode():
         expected = hf.last_layers(model(torch.from_numpy(chunks), output_hidden_states=True), 4, "sum")

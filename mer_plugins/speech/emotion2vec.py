@@ -7,7 +7,6 @@ last hidden states, their mean for an utterance. Unlike there, long sound goes i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,27 +15,19 @@ from torch import Tensor
 from mer_core.plugin import Audio, Failure, Features, FloatArray, Missing, Sample
 from mer_plugins import hf
 from mer_plugins.speech import emotion2vec_checkpoint as checkpoint
-from mer_plugins.speech.chunks import Grid, by_length, windows
+from mer_plugins.speech.chunks import Grid, windows
 from mer_plugins.speech.emotion2vec_options import Emotion2vecOptions
+from mer_plugins.speech.pieces import (
+    RATE,
+    Piece,
+    encode_by_length,
+    extract_in_pieces,
+    normalised,
+    unheard,
+)
 
-RATE = 16000
 EPSILON = 1e-5
 """Added to the variance of the waveform; silence stays finite."""
-
-BUDGET = {"cuda": 60 * RATE, "cpu": 15 * RATE}
-"""Samples computed at once, longer windows alone."""
-
-SLACK = {"cuda": 0.3, "cpu": 0.1}
-"""Share of a batch's longest window by which another one may be shorter; the rest is padding."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A window of clip number ``clip``: its samples, and which of its frames count."""
-
-    clip: int
-    samples: FloatArray
-    kept: slice
 
 
 class Emotion2vecExtractor:
@@ -58,18 +49,11 @@ class Emotion2vecExtractor:
 
     def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
         """Features of each clip; missing where it is shorter than one frame (25 ms)."""
-        clips = [sample.audio() for sample in batch]
-        pieces = [piece for number, audio in enumerate(clips) for piece in self._pieces(number, audio)]
-        parts: list[list[FloatArray]] = [[] for _ in clips]
-        for piece, values in zip(pieces, self._encoded(pieces), strict=True):
-            parts[piece.clip].append(values[piece.kept])
-        return [self._answer(audio, found) for audio, found in zip(clips, parts, strict=True)]
+        return extract_in_pieces(batch, self._pieces, self._encoded, self._answer)
 
     def _answer(self, audio: Audio, parts: list[FloatArray]) -> Features | Missing | Failure:
         if not parts:
-            if not np.isfinite(audio.samples).all():
-                return Failure("the sound has samples that are not numbers")
-            return Missing(f"the sound is shorter than one frame ({self.grid.window} samples)")
+            return unheard(audio, f"one frame ({self.grid.window} samples)")
         values = np.concatenate(parts)
         if self.options.output == "frames":
             return Features(values, (np.arange(len(values)) * self.grid.hop + self.grid.window / 2) / RATE)
@@ -89,22 +73,17 @@ class Emotion2vecExtractor:
         frames = self.grid.frames(len(audio.samples))
         if not frames or not np.isfinite(audio.samples).all():
             return
-        wave = normalised(audio.samples) if self.options.normalise else audio.samples
+        wave = normalised(audio.samples, EPSILON) if self.options.normalise else audio.samples
         chunk, overlap = (round(each * RATE / self.grid.hop) for each in (self.options.chunk, self.options.overlap))
         for window in windows(frames, chunk, overlap):
             yield Piece(clip, wave[self.grid.samples(window.first, window.last)], window.kept)
 
     def _encoded(self, pieces: Sequence[Piece]) -> list[FloatArray]:
         """Hidden states [T, D] of each piece, computed in batches of similar length."""
-        found: list[FloatArray] = [np.empty(0, np.float32)] * len(pieces)
-        lengths = [len(piece.samples) for piece in pieces]
-        kind = "cuda" if self.device.startswith("cuda") else "cpu"
-        with hf.computing(self.device.partition(":")[0], self.dtype):
-            for chosen in by_length(lengths, BUDGET[kind], SLACK[kind]):
-                values = self._forward([pieces[index].samples for index in chosen]).float().cpu().numpy()
-                for row, index in zip(values, chosen, strict=True):
-                    found[index] = row[: self.grid.frames(lengths[index])]
-        return found
+        with hf.computing(self.device, self.dtype):
+            return encode_by_length(
+                pieces, self.grid, self.device, lambda waves: self._forward(waves).float().cpu().numpy()
+            )
 
     def _forward(self, waves: Sequence[FloatArray]) -> Tensor:
         """Hidden states [B, T, D] of waves, which are padded with zeros to the longest."""
@@ -115,10 +94,3 @@ class Emotion2vecExtractor:
         mask = torch.arange(int(frames.max())) < frames[:, None]
         found: Tensor = self.model(torch.from_numpy(whole).to(self.device), mask.to(self.device))
         return found
-
-
-def normalised(wave: FloatArray) -> FloatArray:
-    """``wave`` with mean 0 and variance 1 over its whole length, as a layer norm does it; silence becomes zeros."""
-    centred = wave - wave.mean(dtype=np.float64)
-    found: FloatArray = (centred / np.sqrt(centred.var() + EPSILON)).astype(np.float32)
-    return found

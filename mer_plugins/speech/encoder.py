@@ -7,7 +7,6 @@ Unlike there, long sound is cut into windows with context, and no padding gets i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
 
@@ -17,30 +16,13 @@ from numpy.typing import NDArray
 from mer_core.plugin import Audio, Failure, Features, FloatArray, Missing, PluginError, Sample
 from mer_plugins import hf
 from mer_plugins.speech.checkpoint import check_kind, read_json
-from mer_plugins.speech.chunks import by_length, windows
+from mer_plugins.speech.chunks import windows
 from mer_plugins.speech.encoder_options import EncoderOptions
 from mer_plugins.speech.encoder_pass import EncoderPass
-
-RATE = 16000
-"""Samples per second that every one of these models was trained on."""
+from mer_plugins.speech.pieces import RATE, Piece, encode_by_length, extract_in_pieces, normalised, unheard
 
 EPSILON = 1e-7
 """Added to the variance, as the published preprocessing does; silence stays finite."""
-
-BUDGET = {"cuda": 60 * RATE, "cpu": 15 * RATE}
-"""Samples computed at once: on a CPU larger batches are no faster."""
-
-SLACK = {"cuda": 0.3, "cpu": 0.1}
-"""Share of a batch's longest clip by which another one may be shorter; the rest is padding, and wasted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A window of clip number ``clip``: its samples, and which of its frames count."""
-
-    clip: int
-    samples: FloatArray
-    kept: slice
 
 
 class SpeechEncoder:
@@ -62,20 +44,13 @@ class SpeechEncoder:
 
     def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
         """Features of each clip; missing where it is shorter than one frame (25 ms)."""
-        clips = [sample.audio() for sample in batch]
-        pieces = [piece for number, audio in enumerate(clips) for piece in self._pieces(number, audio)]
-        parts: list[list[FloatArray]] = [[] for _ in clips]
-        for piece, values in zip(pieces, self._encoded(pieces), strict=True):
-            parts[piece.clip].append(values[piece.kept])
-        return [self._answer(audio, found) for audio, found in zip(clips, parts, strict=True)]
+        return extract_in_pieces(batch, self._pieces, self._encoded, self._answer)
 
     def _answer(self, audio: Audio, parts: list[FloatArray]) -> Features | Missing | Failure:
         if parts:
             values = np.concatenate(parts)
             return Features(values, self._times(len(values), audio))
-        if not np.isfinite(audio.samples).all():
-            return Failure("the sound has samples that are not numbers")
-        return Missing(f"the sound is shorter than one frame ({self.grid.window} samples)")
+        return unheard(audio, f"one frame ({self.grid.window} samples)")
 
     def _times(self, frames: int, audio: Audio) -> NDArray[np.float64]:
         """Centres of the frames in seconds; those that MERTools makes of padding carry the clip's end."""
@@ -92,7 +67,7 @@ class SpeechEncoder:
         wave = audio.samples
         if audio.rate != RATE and self.options.read_as == "resampled":
             wave = resample(wave, audio.rate)
-        return normalised(wave) if self.normalise else wave
+        return normalised(wave, EPSILON) if self.normalise else wave
 
     @property
     def _chunk(self) -> int:
@@ -127,22 +102,8 @@ class SpeechEncoder:
 
     def _encoded(self, pieces: Sequence[Piece]) -> list[FloatArray]:
         """Hidden layers [T, D] of each piece, computed in batches of similar length."""
-        found: list[FloatArray] = [np.empty(0, np.float32)] * len(pieces)
-        lengths = [len(piece.samples) for piece in pieces]
-        kind = self.device if self.device in BUDGET else "cpu"
         with hf.computing(self.device, self.dtype):
-            for chosen in by_length(lengths, BUDGET[kind], SLACK[kind]):
-                values = self.encode([pieces[index].samples for index in chosen]).cpu().numpy()
-                for row, index in zip(values, chosen, strict=True):
-                    found[index] = row[: self.grid.frames(lengths[index])]
-        return found
-
-
-def normalised(wave: FloatArray) -> FloatArray:
-    """``wave`` with mean 0 and variance 1 over its whole length (population variance); silence becomes zeros."""
-    centred = wave - wave.mean(dtype=np.float64)
-    found: FloatArray = (centred / np.sqrt(centred.var() + EPSILON)).astype(np.float32)
-    return found
+            return encode_by_length(pieces, self.grid, self.device, lambda waves: self.encode(waves).cpu().numpy())
 
 
 def resample(wave: FloatArray, rate: int) -> FloatArray:

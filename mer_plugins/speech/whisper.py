@@ -7,7 +7,6 @@ reading: MERTools, ``extract_audio_huggingface`` (it calls the whole model with 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ from mer_core.plugin import Audio, Failure, Features, FloatArray, Missing, Plugi
 from mer_plugins import hf
 from mer_plugins.speech.checkpoint import check_kind, read_json
 from mer_plugins.speech.chunks import windows
+from mer_plugins.speech.pieces import RATE, Piece, device_kind, extract_in_pieces, unheard
 from mer_plugins.speech.whisper_options import WhisperOptions
 
-RATE = 16000
 HOP = 320
 """Samples (of 16 kHz) from one frame of the encoder to the next: 20 ms."""
 
@@ -31,15 +30,6 @@ SHORTEST = 400
 
 AT_ONCE = {"cuda": 8, "cpu": 1}
 """Windows computed together; each of them takes as much work as 30 s of sound."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A window of clip number ``clip``: up to 30 s of samples, and which of its frames count."""
-
-    clip: int
-    samples: FloatArray
-    kept: slice
 
 
 class Whisper:
@@ -60,21 +50,14 @@ class Whisper:
 
     def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
         """Features of each clip; missing where it is shorter than 25 ms."""
-        clips = [sample.audio() for sample in batch]
-        pieces = [piece for number, audio in enumerate(clips) for piece in self._pieces(number, audio)]
-        parts: list[list[FloatArray]] = [[] for _ in clips]
-        for piece, values in zip(pieces, self._encoded(pieces), strict=True):
-            parts[piece.clip].append(values[piece.kept])
-        return [self._answer(audio, found) for audio, found in zip(clips, parts, strict=True)]
+        return extract_in_pieces(batch, self._pieces, self._encoded, self._answer)
 
     def _answer(self, audio: Audio, parts: list[FloatArray]) -> Features | Missing | Failure:
         if parts:
             values = np.concatenate(parts)
             step = HOP / RATE if self.options.source == "encoder" else self._first(audio).duration / len(values)
             return Features(values, np.minimum((np.arange(len(values)) + 0.5) * step, audio.duration))
-        if not np.isfinite(audio.samples).all():
-            return Failure("the sound has samples that are not numbers")
-        return Missing(f"the sound is shorter than {SHORTEST} samples")
+        return unheard(audio, f"{SHORTEST} samples")
 
     def _first(self, audio: Audio) -> Audio:
         """What fits into one window."""
@@ -94,7 +77,7 @@ class Whisper:
 
     def _encoded(self, pieces: Sequence[Piece]) -> Iterator[FloatArray]:
         """Values [T, D] of each piece, of the whole window."""
-        size = AT_ONCE["cuda" if self.device.startswith("cuda") else "cpu"]
+        size = AT_ONCE[device_kind(self.device)]
         for start in range(0, len(pieces), size):
             with hf.computing(self.device, self.dtype):
                 found = self._forward([piece.samples for piece in pieces[start : start + size]])
