@@ -60,6 +60,7 @@ def extract(
             raise StoreError(f"the feature store {store.root} is being pruned.", "Try again in a moment.")
         tables = Tables(store, (*ordered, *jobs), settings.keep_frames)
         journal = Journal(state_folder(settings.state_dir, store))
+        patience: float | None = None
         try:
             hasher = ContentHasher(state_folder(settings.state_dir, store), settings.verify)
             lookup = Lookup(jobs, ordered, tables, hasher)
@@ -67,8 +68,11 @@ def extract(
             crashes = _recover(items, lookup, store, settings, journal, progress)
             Extraction(items, lookup, ledger, journal, crashes, settings, progress).run()
             return ledger.report()
+        except KeyboardInterrupt:
+            patience = PATIENCE_SECONDS / 2
+            raise
         finally:
-            tables.close(PATIENCE_SECONDS / 2)
+            tables.close(patience)
             journal.close()
 
 

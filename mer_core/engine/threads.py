@@ -118,6 +118,8 @@ class Crew(Generic[ItemT, ResultT]):
             for thread in list(self._busy):
                 _interrupt(thread)
             time.sleep(POLL_SECONDS / 5)
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
 
     def _run(self) -> None:
         with contextlib.suppress(_Interrupted):
