@@ -71,6 +71,7 @@ from mer_core.types import (
     Sample,
     StreamData,
     StreamInfo,
+    Supervision,
     TargetSpec,
     Text,
 )
@@ -151,6 +152,7 @@ __all__ = [
     "StreamExtractor",
     "StreamInfo",
     "SupervisedExtractor",
+    "Supervision",
     "TargetSpec",
     "Text",
     "TextInput",

@@ -5,7 +5,7 @@ Plugins do not inherit from these; having the methods is enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -19,6 +19,7 @@ from mer_core.types import (
     Sample,
     StreamData,
     StreamInfo,
+    Supervision,
     TargetSpec,
 )
 
@@ -67,14 +68,21 @@ class StreamExtractor(Extractor, Protocol):
 
 @runtime_checkable
 class SupervisedExtractor(Extractor, Protocol):
-    """An extractor that learns from labels. The workflow fits one per fold, on its training part."""
+    """An extractor that learns from labels. The workflow fits one per fold, on its training part.
 
-    def fit(self, samples: Iterable[Sample], targets: Sequence[int], seed: int) -> Mapping[str, NDArray[Any]]:
-        """Learn, and return the state that :meth:`restore` needs, as named arrays."""
+    A class with an attribute ``summary`` (JSON-able facts, set by ``fit``) has it shown and saved beside the state.
+    """
+
+    def fit(self, samples: Sequence[Sample], supervision: Supervision) -> Mapping[str, NDArray[Any]]:
+        """Learn, and return the state that :meth:`restore` needs, as named arrays.
+
+        ``samples`` are decoded when they are asked for, in any order, as often as wanted; the workflow keeps
+        what was decoded on disk as far as there is room.
+        """
         ...
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Put a fitted state back."""
+        """Put a fitted state back. Called often: one instance serves the states of all folds in turn."""
         ...
 
 

@@ -6,7 +6,7 @@ Times are seconds from the start of the clip, rates are Hz.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
@@ -258,6 +258,34 @@ class FeatureSet:
         """All N clips of ``stream`` as fold ``fold`` sees them."""
         special = self.fold_tables.get(fold, {}) if fold is not None else {}
         return special.get(stream, self.table[stream])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervision:
+    """What a supervised extractor learns from, beside its N samples.
+
+    Args:
+        labels: int64 [N], index into ``classes``; never -1.
+        classes: names of the classes, in saved order.
+        groups: [N] speakers (or another group), "" where unknown, None where all are: a part held out
+            inside keeps them together.
+        seed: of all chance.
+        folder: a folder of this fit's own, the same again when a fit that was killed is begun anew: the
+            place for checkpoints; None to keep none.
+        progress: called with ``(stage, done, total, note)``; None for silence.
+    """
+
+    labels: IntArray
+    classes: tuple[str, ...]
+    groups: tuple[str, ...] | None = None
+    seed: int = 0
+    folder: Path | None = None
+    progress: Callable[[str, int, int, str], None] | None = None
+
+    def tell(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Report progress, if anybody listens."""
+        if self.progress is not None:
+            self.progress(stage, done, total, note)
 
 
 class FusionOutput(NamedTuple):

@@ -18,7 +18,7 @@ from mer_core.testing.inputs import Maker, NoInput, Scene
 from mer_core.testing.kit import CheckFailed, Raised
 from mer_core.testing.subject import Subject
 from mer_core.testing.words import said
-from mer_core.types import Derived, Features, Missing, Sample
+from mer_core.types import Derived, Features, Missing, Sample, Supervision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,7 +96,7 @@ class Bench:
         scenes = [Scene(seconds=1.5, seed=seed) for seed in range(FIT_CLIPS)]
         samples = [self.maker.sample(scene, number) for number, scene in enumerate(scenes)]
         try:
-            return instance.fit(samples, [number % 2 for number in range(FIT_CLIPS)], FIT_SEED)
+            return instance.fit(samples, _supervision())
         except (Exception, SystemExit) as error:
             raise Raised(f"fit on {FIT_CLIPS} clips of two classes raised {self.said(error)}.") from error
 
@@ -205,6 +205,12 @@ class Bench:
         except Exception as error:
             return None, f"the options cannot be pickled ({self.said(error)})"
         return run_child(sent, _OFFLINE if offline else {})
+
+
+def _supervision() -> Supervision:
+    """Two classes in turn, and no folder."""
+    labels = np.arange(FIT_CLIPS, dtype=np.int64) % 2
+    return Supervision(labels=labels, classes=("angry", "happy"), seed=FIT_SEED)
 
 
 def run_child(sent: bytes, environment: Mapping[str, str]) -> tuple[list[Any] | None, str]:

@@ -147,7 +147,7 @@ def _streamed(at: Bench) -> list[tuple[str, Any]]:
         raise Raised(f"extract_stream raised {at.said(error)}.") from error
 
 
-@check(needs=("determinism",), cure="put all that `fit` learns into the state; draw all chance from `seed`")
+@check(needs=("determinism",), cure="put all that `fit` learns into the state; draw all chance from `supervision.seed`")
 def restore(subject: Subject) -> None:
     """What ``fit`` returns brings a new instance into the same state; the same seed, the same fit."""
     at = bench(subject)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from mer_core.plugin import (
     Missing,
     NoOptions,
     Sample,
+    Supervision,
     TextInput,
 )
 from shelf import Shelf
@@ -374,11 +375,11 @@ class Learning(Mean):
 
     supervised = True
 
-    def fit(self, samples: Iterable[Sample], targets: Sequence[int], seed: int) -> Mapping[str, NDArray[Any]]:
+    def fit(self, samples: Sequence[Sample], supervision: Supervision) -> Mapping[str, NDArray[Any]]:
         rows = np.stack([Mean.answer(self, sample.audio()).values for sample in samples])
-        labels = np.asarray(targets)
+        labels = supervision.labels
         self.centres = np.stack([rows[labels == label].mean(axis=0) for label in range(3) if (labels == label).any()])
-        self.noise = self.random(seed).normal(0, 0.1, 3)
+        self.noise = self.random(supervision.seed).normal(0, 0.1, 3)
         return self.state()
 
     def random(self, seed: int) -> np.random.Generator:
