@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,13 +11,13 @@ from mer_core.engine.answers import (
     Answer,
     answer_batch,
     decoded_bytes,
-    make_instance,
     media_time,
     nonfinite_cells,
     playing_time,
     unusable,
 )
 from mer_core.engine.batches import Parked
+from mer_core.engine.instances import ThreadInstances
 from mer_core.engine.journal import Crash, Journal, clip_identity
 from mer_core.engine.lookup import Lookup, Needs, wanted_derivers
 from mer_core.engine.types import DeriverJob, Job
@@ -81,20 +80,6 @@ class Pass:
     alone: int = 0
 
 
-class Instances:
-    """Plugin instances, one per thread and job."""
-
-    def __init__(self, device: str) -> None:
-        self._device = device
-        self._local = threading.local()
-
-    def __getitem__(self, job: Job) -> Any:
-        found: dict[str, Any] = self._local.__dict__.setdefault("found", {})
-        if job.fingerprint not in found:
-            found[job.fingerprint] = make_instance(job, self._device)
-        return found[job.fingerprint]
-
-
 class ClipWorker:
     """Works on one clip at a time; one object serves all threads of a pass.
 
@@ -109,7 +94,7 @@ class ClipWorker:
         part: Pass,
         lookup: Lookup,
         journal: Journal,
-        instances: Instances,
+        instances: ThreadInstances,
         crashes: Mapping[tuple[str, str], Crash] | None = None,
         underived: Mapping[tuple[str, str], Failure] | None = None,
         deaths: Mapping[str, int] | None = None,
@@ -128,7 +113,7 @@ class ClipWorker:
         result = ClipResult(index, clip, needs.keys, failed=needs.failed)
         pending = self._pending(needs)
         waiting = {job.name for job in needs.pending}
-        names = [job.name for job in self._part.targets if not isinstance(job, DeriverJob)]
+        names = [job.name for job in self._part.targets if not isinstance(job, DeriverJob) and job.wants(clip)]
         result.reused = [name for name in names if name not in waiting and name not in needs.failed]
         derivers = wanted_derivers(pending, self._lookup.derivers)
         self._skip_crashing(clip, [*pending, *(job for job in derivers if job in needs.to_derive)], needs)

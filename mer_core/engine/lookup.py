@@ -109,6 +109,8 @@ class Lookup:
             if content:
                 needs.derived[deriver.name] = content
         for job in self.jobs:
+            if not job.wants(clip):
+                continue
             key = self.key(clip, job, needs)
             if job.name not in needs.failed and not (key and self.tables.known(job, key)):
                 needs.pending.append(job)
@@ -184,12 +186,13 @@ def check_jobs(jobs: Sequence[ExtractorJob]) -> None:
     """Refuse what the engine cannot run.
 
     Raises:
-        PluginError: a supervised extractor, or one that wants a lazy stream in a batch.
+        PluginError: a supervised extractor without a state, or one that wants a lazy stream in a batch.
     """
     for job in jobs:
-        if job.spec.supervised:
+        if job.spec.supervised and job.fitted is None:
             raise PluginError(
-                f"{job.name} learns from labels; this version of mer does not fit extractors.", "Choose another one."
+                f"{job.name} learns from labels, and nothing was fitted.",
+                f"Run 'mer run', or 'mer finetune {job.spec.name}' and name its folder with --fitted.",
             )
         lazy = any(isinstance(item, FramesInput) and item.stream for item in job.inputs.values())
         if lazy and not job.spec.per_thread:

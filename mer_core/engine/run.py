@@ -9,9 +9,10 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
-from mer_core.engine.answers import answer_batch, check_answer, make_instance
+from mer_core.engine.answers import answer_batch, check_answer
 from mer_core.engine.batches import Batcher, Parked
-from mer_core.engine.clip import ClipResult, ClipWorker, Instances, Pass, made
+from mer_core.engine.clip import ClipResult, ClipWorker, Pass, made
+from mer_core.engine.instances import Instances, ThreadInstances
 from mer_core.engine.journal import Crash, Journal
 from mer_core.engine.ledger import Ledger
 from mer_core.engine.lookup import Lookup, Tables
@@ -44,7 +45,7 @@ class Extraction:
         self._items, self._lookup, self._ledger, self._journal = items, lookup, ledger, journal
         self._crashes, self._settings, self._progress = crashes, settings, progress
         self._tables: Tables = lookup.tables
-        self._instances: dict[str, Any] = {}
+        self._instances = Instances(settings.device)
         self._cheap = frozenset(job.name for job in (*lookup.derivers, *lookup.jobs) if job.spec.per_thread)
         one_opencv_thread((*lookup.derivers, *lookup.jobs))
 
@@ -81,7 +82,9 @@ class Extraction:
     ) -> Iterator[Crew[Item, ClipResult]]:
         """Threads that decode ``items`` for ``targets``; told to stop when the block is left."""
         part = Pass(targets, self._cheap)
-        worker = ClipWorker(part, self._lookup, self._journal, Instances("cpu"), self._crashes, self._ledger.underived)
+        worker = ClipWorker(
+            part, self._lookup, self._journal, ThreadInstances("cpu"), self._crashes, self._ledger.underived
+        )
 
         def work(item: Item) -> ClipResult:
             result = worker(item)
@@ -99,7 +102,7 @@ class Extraction:
         """Make what has its first clip now: what cannot start says so before all are decoded."""
         for job in targets:
             if job.name in result.parked:
-                self._instance(job)
+                self._instances.start(job)
 
     def _relieve(self, batches: _Batches, window: Window) -> None:
         """A full window stops the decoding: then work off what waits, full batches or not."""
@@ -108,7 +111,7 @@ class Extraction:
 
     def _answer(self, batches: Iterator[tuple[Job, list[Parked]]], title: str = "") -> None:
         for job, batch in batches:
-            instance = self._instance(job)
+            instance = self._instances[job]
             with self._journal.during(parked.clip for parked in batch):
                 answers = answer_batch(job, instance, [parked.sample for parked in batch])
             for parked, answer in zip(batch, answers, strict=True):
@@ -120,11 +123,6 @@ class Extraction:
         if not isinstance(answer, Failure):
             self._tables.add(job, parked.digest, answer)
         self._ledger.answered(parked.index, made(job, answer), parked.digest)
-
-    def _instance(self, job: Job) -> Any:
-        if job.fingerprint not in self._instances:
-            self._instances[job.fingerprint] = make_instance(job, self._settings.device)
-        return self._instances[job.fingerprint]
 
     def _stream_pass(self, job: ExtractorJob) -> None:
         """An extractor that sees all clips in one go; what it leaves unanswered goes in batches."""
@@ -145,7 +143,7 @@ class Extraction:
         self, job: ExtractorJob, samples: Iterator[Sample], waiting: dict[str, Parked], settled: set[int]
     ) -> None:
         """Book what the extractor answers until it ends or raises."""
-        instance = self._instance(job)
+        instance = self._instances[job]
         if hasattr(instance, "tell"):
             instance.tell = lambda note: self._tell(job.name, note)
         try:

@@ -16,7 +16,8 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mer_core.engine.clip import ClipWorker, Instances, Pass
+from mer_core.engine.clip import ClipWorker, Pass
+from mer_core.engine.instances import ThreadInstances
 from mer_core.engine.journal import Begun, Crash, Journal, clip_identity, read_journal, record_crash
 from mer_core.engine.lookup import Lookup, Tables
 from mer_core.engine.types import DeriverJob, EngineSettings, ExtractorJob, Job
@@ -168,12 +169,12 @@ def work_alone(order: Order, finished: Callable[[], None]) -> None:
         journal.close()
 
 
-class _AnyDevice(Instances):
+class _AnyDevice(ThreadInstances):
     """Cheap plugins on the CPU, the others on the run's device."""
 
     def __init__(self, device: str) -> None:
         super().__init__(device)
-        self._cpu = Instances("cpu")
+        self._cpu = ThreadInstances("cpu")
 
     def __getitem__(self, job: Job) -> Any:
         return self._cpu[job] if job.spec.per_thread else super().__getitem__(job)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.spec import DeriverSpec, ExtractorSpec, Input, declared_inputs, derived_names
-from mer_core.types import Failure
+from mer_core.types import Clip, Failure
 
 MEBIBYTE = 2**20
 
@@ -39,17 +39,44 @@ class Job:
         return derived_names(self.inputs)
 
     @property
+    def shared(self) -> str:
+        """The same for jobs that one instance can serve."""
+        return self.fingerprint
+
+    @property
     def plugin_class(self) -> type[Any]:
         """The class to make an instance of."""
         raise NotImplementedError
 
+    def wants(self, clip: Clip) -> bool:
+        """Whether the clip is to be answered at all."""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractorJob(Job):
-    """One stream to extract; ``name`` is the stream's, e.g. ``speech:acoustic``."""
+    """One stream to extract; ``name`` is the stream's, e.g. ``speech:acoustic``.
+
+    Args:
+        fitted: the file of a supervised extractor's state, which :mod:`mer_core.engine.instances` restores.
+        base: the fingerprint without that state.
+        only: ids of the clips to answer; None for all.
+    """
 
     spec: ExtractorSpec
     extractor_class: type[Any]
+    fitted: Path | None = None
+    base: str = ""
+    only: frozenset[str] | None = None
+
+    @property
+    def shared(self) -> str:
+        """The fingerprint without a fitted state."""
+        return self.base or self.fingerprint
+
+    def wants(self, clip: Clip) -> bool:
+        """Whether the clip is among those to answer."""
+        return self.only is None or clip.id in self.only
 
     @property
     def plugin_class(self) -> type[Any]:
