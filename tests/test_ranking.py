@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from text_models import said
 
+from mer_core.config import PluginChoice
+from mer_core.configure import make_config
 from mer_core.data.vocabulary import canonical
+from mer_core.engine import DeriverJob
 from mer_core.errors import EnvironmentProblem, OptionError
 from mer_core.options import validate
-from mer_core.plugin import Derived, Failure, Missing
+from mer_core.plugin import Derived, DeriverSpec, Failure, Missing, Options, PluginSpec, hookimpl
+from mer_core.registry import discover
 from mer_core.spec import digest
 from mer_core.testing import BoundCheck, conformance
+from mer_core.workflows.jobs import _deriver_job
 from mer_plugins.text.ranking import GptRanking
 from mer_plugins.text.ranking_options import RankingOptions
 from mer_plugins.text.ranking_parse import parse
@@ -188,3 +194,42 @@ def test_contract(check: BoundCheck, tmp_path: Path) -> None:
     table = tmp_path / "rankings.csv"
     table.write_text("id,ranking\na,happy > sad\n")
     check(options={"ranker": "file", "table": str(table)})
+
+
+def ranking_job(found: Sequence[str], **values: Any) -> DeriverJob:
+    """What a run over clips of the classes ``found`` would rank with."""
+    catalogue = discover()
+    chosen: Any = {"modalities": ["text"], "extractors": {"text": "gpt4-baichuan"}, "data": "clips.csv"}
+    config = make_config(catalogue, **chosen, options={"gpt-ranking": values, "gpt4-baichuan": {"model": "/nowhere"}})
+    return _deriver_job("ranking", config.derivers, catalogue, found)
+
+
+def test_the_classes_of_the_run_are_ranked() -> None:
+    """METHODS 5.2: the labels in the prompt are those of the run, unless an option names them."""
+    mine = ("joy", "anger", "boredom")
+    job = ranking_job(mine)
+    assert job.options.ranked == mine
+    assert "三个情感标签（joy、anger、boredom）" in filled(job.options.prompt, job.options.ranked, "zh", "走")
+    assert job.about["options"]["classes"] == list(mine)
+    assert ranking_job(MER2024).fingerprint == ranking_job(()).fingerprint == ranking_job(["one"]).fingerprint
+    assert ranking_job(mine, classes=list(MER2024)).fingerprint == ranking_job(MER2024).fingerprint
+    assert ranking_job(mine).fingerprint != ranking_job(MER2024).fingerprint != ranking_job(mine[:2]).fingerprint
+
+
+class OtherOptions(Options):
+    """Options whose classes mean something else."""
+
+    classes: int | None = None
+    """How many there are."""
+
+
+def test_only_class_names_that_are_left_out_are_filled() -> None:
+    spec = DeriverSpec(name="mine", target="test_ranking:GptRanking", options="test_ranking:OtherOptions", produces="x")
+
+    class Plugin:
+        @hookimpl
+        def mer_specs(self) -> list[PluginSpec]:
+            return [spec]
+
+    job = _deriver_job("x", {"x": PluginChoice(name="mine")}, discover([Plugin()]), ["a", "b"])
+    assert job.options.classes is None

@@ -76,7 +76,7 @@ def extract_clips(
     built: Jobs | None = None,
 ) -> Extraction:
     """Like :func:`extract`, for clips that are already loaded, and for jobs that may be built already."""
-    jobs, derivers = built or build_jobs(config, space.catalogue)
+    jobs, derivers = built or build_jobs(config, space.catalogue, table.targets.classes)
     store = FeatureStore(space.cache.features)
     settings = _settings(config, space, shard, keep_frames)
     groups = clip_groups(table.clips, config.folds.group)
@@ -95,7 +95,7 @@ def extract_clips(
 
 def plan_extraction(config: RunConfig, table: ClipTable, space: Workspace) -> ExtractPlan:
     """What :func:`extract_clips` would do, without doing it."""
-    jobs, derivers = build_jobs(config, space.catalogue)
+    jobs, derivers = build_jobs(config, space.catalogue, table.targets.classes)
     store = FeatureStore(space.cache.features)
     return plan_engine(table.clips, jobs, derivers, store, _settings(config, space, None, False))
 

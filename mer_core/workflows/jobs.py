@@ -13,26 +13,32 @@ from mer_core.media import DECODER_VERSION
 from mer_core.options import Options
 from mer_core.protocols import Deriver
 from mer_core.registry import Catalogue
-from mer_core.spec import DeriverSpec, ExtractorSpec, Input, declared_inputs, derived_names, digest, plain
+from mer_core.spec import DeriverSpec, ExtractorSpec, Input, PluginSpec, declared_inputs, derived_names, digest, plain
 from mer_core.workflows.workspace import pick_device
 
 Jobs = tuple[list[ExtractorJob], dict[str, DeriverJob]]
 """One per stream, and one per artefact."""
 
+CLASSES: Any = tuple[str, ...] | None
+"""Type of an option ``classes`` that is filled with the run's where it is left at None."""
 
-def build_jobs(config: RunConfig, catalogue: Catalogue) -> Jobs:
+
+def build_jobs(config: RunConfig, catalogue: Catalogue, classes: Sequence[str] = ()) -> Jobs:
     """One job per stream, and one per artefact that any of them reads.
+
+    Args:
+        classes: those of the run, for plugins whose option ``classes`` is left at None.
 
     Raises:
         MissingPackageError, PluginError, UsageError: a plugin that cannot be used here.
     """
     specs = {name: catalogue.find(ExtractorSpec, choice.extractor) for name, choice in config.streams.items()}
     options = {
-        name: catalogue.options(ExtractorSpec, choice.extractor, choice.options)
+        name: _options(ExtractorSpec, choice.extractor, choice.options, catalogue, classes)
         for name, choice in config.streams.items()
     }
     needed = {name: derived_names(declared_inputs(specs[name], options[name])) for name in specs}
-    derivers = _deriver_jobs(needed, config.derivers, catalogue)
+    derivers = _deriver_jobs(needed, config.derivers, catalogue, classes)
     jobs = [
         _extractor_job(
             name, choice, config.device, catalogue, options[name], {a: derivers[a].fingerprint for a in needed[name]}
@@ -40,6 +46,18 @@ def build_jobs(config: RunConfig, catalogue: Catalogue) -> Jobs:
         for name, choice in config.streams.items()
     ]
     return jobs, derivers
+
+
+def _options(
+    kind: type[PluginSpec], name: str, values: Mapping[str, Any], catalogue: Catalogue, classes: Sequence[str]
+) -> Any:
+    """The plugin's options; ``classes`` that are left at None are the run's, if it has at least two."""
+    options: Options = catalogue.options(kind, name, values)
+    field = type(options).model_fields.get("classes")
+    empty = field is not None and field.annotation == CLASSES and getattr(options, "classes", ()) is None
+    if not empty or len(classes) < 2:
+        return options
+    return catalogue.options(kind, name, {**values, "classes": list(classes)})
 
 
 def build_deriver(artefact: str, config: RunConfig, catalogue: Catalogue) -> tuple[Deriver, dict[str, Input]]:
@@ -50,7 +68,10 @@ def build_deriver(artefact: str, config: RunConfig, catalogue: Catalogue) -> tup
 
 
 def _deriver_jobs(
-    needed: Mapping[str, Sequence[str]], choices: Mapping[str, PluginChoice], catalogue: Catalogue
+    needed: Mapping[str, Sequence[str]],
+    choices: Mapping[str, PluginChoice],
+    catalogue: Catalogue,
+    classes: Sequence[str],
 ) -> dict[str, DeriverJob]:
     """One job per artefact that streams read, directly or through another artefact."""
     found: dict[str, DeriverJob] = {}
@@ -58,7 +79,7 @@ def _deriver_jobs(
     while waiting:
         artefact = waiting.pop(0)
         if artefact not in found:
-            found[artefact] = _deriver_job(artefact, choices, catalogue)
+            found[artefact] = _deriver_job(artefact, choices, catalogue, classes)
             waiting += found[artefact].derived
     return found
 
@@ -104,7 +125,9 @@ def _facts(options: Any, owner: str) -> dict[str, Any]:
         ) from error
 
 
-def _deriver_job(artefact: str, choices: Mapping[str, PluginChoice], catalogue: Catalogue) -> DeriverJob:
+def _deriver_job(
+    artefact: str, choices: Mapping[str, PluginChoice], catalogue: Catalogue, classes: Sequence[str] = ()
+) -> DeriverJob:
     if artefact not in choices:
         raise UsageError(
             f"a stream of this run reads {artefact!r}, and nothing here makes it.",
@@ -114,7 +137,7 @@ def _deriver_job(artefact: str, choices: Mapping[str, PluginChoice], catalogue: 
     entry, spec = catalogue.entry(DeriverSpec, name), catalogue.find(DeriverSpec, name)
     if spec.produces != artefact:
         raise UsageError(f"the deriver {name!r} makes {spec.produces}, not {artefact}.", "Choose another one.")
-    options = catalogue.options(DeriverSpec, name, choices[artefact].options)
+    options = _options(DeriverSpec, name, choices[artefact].options, catalogue, classes)
     about = {
         "deriver": entry.full_name,
         "version": spec.version,

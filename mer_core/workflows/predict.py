@@ -74,7 +74,7 @@ def predict(
     clips, failures = (list(table.clips), []) if window is None else _windows(table.clips, window, hop)
     shown = {clip.id: clip for clip in clips}
     table = ClipTable(tuple(clips), pipeline.model.targets, table.source, table.notes)
-    built = build_jobs(config, space.catalogue)
+    built = build_jobs(config, space.catalogue, table.targets.classes)
     refuse_otherwise(pipeline, built[0], asked, space.catalogue)
     found = extract_clips(config, table, space, built=built)
     complete = complete_streams(found.features, pipeline.model)

@@ -42,7 +42,7 @@ def check_start(config: RunConfig, targets: TargetSpec, catalogue: Catalogue) ->
     fusion, entry = make_fusion(config, catalogue), fusion_entry(config, catalogue)
     with suppress(Exception):
         return _build(fusion, entry, {name: _stream(name, WIDTH) for name in config.streams}, targets)
-    return _build(fusion, entry, _true_streams(config, catalogue), targets)
+    return _build(fusion, entry, _true_streams(config, catalogue, targets.classes), targets)
 
 
 def _build(fusion: Fusion, entry: Entry, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> None:
@@ -55,10 +55,10 @@ def _build(fusion: Fusion, entry: Entry, streams: Mapping[str, StreamInfo], targ
         raise PluginError(what, "Return the module.")
 
 
-def _true_streams(config: RunConfig, catalogue: Catalogue) -> dict[str, StreamInfo]:
+def _true_streams(config: RunConfig, catalogue: Catalogue, classes: Sequence[str]) -> dict[str, StreamInfo]:
     """The run's streams as their extractors declare them, which have to be made for that."""
     found = {}
-    for job in build_jobs(config, catalogue)[0]:
+    for job in build_jobs(config, catalogue, classes)[0]:
         dim = int(make_instance(job, "cpu").dim)
         width = dim if job.spec.level == "clip" else pooled_dim(dim, config.streams[job.name].pooling)
         found[job.name] = _stream(job.name, width)

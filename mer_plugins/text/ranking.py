@@ -44,7 +44,7 @@ class GptRanking:
         self._rank = {"openai": self._asked, "file": self._looked_up, "none": self._none}[options.ranker]
         self._lock = threading.Lock()
         if options.ranker == "file" and options.table is not None:
-            self._table = RankingTable(options.table, options.classes)
+            self._table = RankingTable(options.table, options.ranked)
         if options.ranker == "openai":
             self._answers = Answers(options.model, options.prompt_version)
             self._refusal = refusal(options)
@@ -106,7 +106,7 @@ class GptRanking:
 
         options = self.options
         try:
-            said = self._asker.ask(filled(options.prompt, options.classes, options.language, text))
+            said = self._asker.ask(filled(options.prompt, options.ranked, options.language, text))
         except Unanswered as error:
             return Failure(str(error), STAGE)
         answer = self._read(said)
@@ -115,11 +115,11 @@ class GptRanking:
         return answer
 
     def _read(self, said: str) -> Derived | Failure:
-        found = parse(said, self.options.classes)
+        found = parse(said, self.options.ranked)
         return self._derived(found) if found else Failure(f"{self.options.model} gave no ranking of the classes", STAGE)
 
     def _derived(self, found: Ranking) -> Derived:
-        places = [self.options.classes.index(name) for name in found.labels]
+        places = [self.options.ranked.index(name) for name in found.labels]
         return Derived(
             {"order": np.array(places, np.int64)}, {"ranking": list(found.labels), "repaired": found.repaired}
         )
@@ -152,5 +152,5 @@ def outlook(options: RankingOptions, texts: Sequence[str]) -> Outlook:
     known = Answers(options.model, options.prompt_version)
     distinct = list(dict.fromkeys(text.strip() for text in texts if text.strip()))
     new = [text for text in distinct if known.get(text) is None] if options.ranker == "openai" else []
-    prompts = (filled(options.prompt, options.classes, options.language, text) for text in new)
+    prompts = (filled(options.prompt, options.ranked, options.language, text) for text in new)
     return Outlook(options.host, len(new), len(distinct) - len(new), sum(map(len, prompts)))

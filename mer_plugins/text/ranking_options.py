@@ -28,8 +28,8 @@ class RankingOptions(Options):
     """The language model, as the server calls it."""
     base_url: str = OPENAI
     """Address of an OpenAI-compatible server. Answers are cached by model and prompt, whichever server gave them."""
-    classes: tuple[str, ...] = Field(default=MER2024, min_length=2)
-    """The labels that are ranked."""
+    classes: tuple[str, ...] | None = Field(default=None, min_length=2)
+    """The labels that are ranked; null: the run's classes."""
     language: Literal["zh", "en"] = "zh"
     """Language of the prompt and of the labels in it."""
     prompt: str = PROMPTS["zh"]
@@ -81,10 +81,17 @@ class RankingOptions(Options):
     def _whole(self) -> RankingOptions:
         if self.ranker == "file" and self.table is None:
             raise OptionError("gpt-ranking: ranker=file needs a table.", "Name it: -o gpt-ranking.table=FILE.csv.")
-        shown = [name.casefold() for name in names(self.classes, self.language)]
+        shown = [name.casefold() for name in names(self.ranked, self.language)]
         if len(set(shown)) < len(shown):
-            raise OptionError("gpt-ranking: two of the classes are the same.", "Change the option classes.")
+            raise OptionError(
+                "gpt-ranking: two of the classes are the same.", "Name them with -o gpt-ranking.classes='[...]'."
+            )
         return self
+
+    @property
+    def ranked(self) -> tuple[str, ...]:
+        """The labels in force; without a run those of MER2024."""
+        return self.classes or MER2024
 
     @property
     def host(self) -> str:
@@ -94,10 +101,10 @@ class RankingOptions(Options):
     @property
     def prompt_version(self) -> str:
         """Stands for all of the prompt but the transcript."""
-        return version(self.prompt, self.classes, self.language)
+        return version(self.prompt, self.ranked, self.language)
 
     def fingerprint(self) -> Mapping[str, Any]:
         """What is asked and of which model counts; how, where and with whose permission does not."""
         how = ("allow_upload", "base_url", "concurrency", "tries", "backoff", "longest_wait", "timeout")
         table: Path | None = self.table if self.ranker == "file" else None
-        return {**dict.fromkeys(how), "table": content_digest(table) if table else None}
+        return {**dict.fromkeys(how), "classes": self.ranked, "table": content_digest(table) if table else None}
