@@ -12,6 +12,7 @@ from mer_core.plugin import Field, Options, PluginError, Weights
 from mer_core.weights import Located, locate
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 TOKENIZER_PACKAGES = ("tiktoken", "sentencepiece", "protobuf")
@@ -144,6 +145,19 @@ def computing(device: str, dtype: str) -> Iterator[None]:
             return
         with torch.autocast(device.partition(":")[0], getattr(torch, dtype)):
             yield
+
+
+def to_device(array: NDArray[Any] | Tensor, device: str) -> Tensor:
+    """``array`` on ``device``. A GPU fetches it from pinned memory, and nobody waits for that.
+
+    On a CPU the tensor is the array's own memory. The array may be dropped at once, but not be written to again.
+    """
+    import torch
+
+    found = array if isinstance(array, torch.Tensor) else torch.from_numpy(array)
+    if not device.startswith("cuda") or found.is_cuda:
+        return found.to(device)
+    return found.pin_memory().to(device, non_blocking=True)
 
 
 def last_layers(output: Any, count: int, combine: str) -> Tensor:

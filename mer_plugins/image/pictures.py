@@ -32,7 +32,7 @@ class Pictures:
         self._cuda = kind == "cuda"
         self._batch = batch or BATCH.get(kind, BATCH["cpu"])
         self._levels = recipe.table
-        self._table = torch.from_numpy(self._levels).to(device)
+        self._table = hf.to_device(self._levels, device)
 
     def of_clips(self, clips: Sequence[Frames]) -> list[FloatArray]:
         """Values [T, D] of each clip; of one without frames [0]."""
@@ -55,10 +55,10 @@ class Pictures:
         if not self._cuda:
             cut = np.stack([self._recipe.cut(image) for image in images])
             levels = [np.take(row, cut[..., number]) for number, row in enumerate(self._levels)]
-            return torch.from_numpy(np.stack(levels, axis=1)).to(self._device)
+            return hf.to_device(np.stack(levels, axis=1), self._device)
         with ThreadPoolExecutor(THREADS) as pool:
             cut = np.stack(list(pool.map(self._recipe.cut, images)))
-        pixels = torch.from_numpy(cut).pin_memory().to(self._device, non_blocking=True)
+        pixels = hf.to_device(cut, self._device)
         return torch.stack([row[pixels[..., number].int()] for number, row in enumerate(self._table)], dim=1)
 
 

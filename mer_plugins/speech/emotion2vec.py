@@ -23,6 +23,7 @@ from mer_plugins.speech.pieces import (
     encode_by_length,
     extract_in_pieces,
     normalised,
+    side_by_side,
     unheard,
 )
 
@@ -64,7 +65,7 @@ class Emotion2vecExtractor:
     @torch.inference_mode()
     def _scores(self, mean: FloatArray) -> FloatArray:
         """Probabilities of the emotions; unused classes have none."""
-        logits = self.model.scores(torch.from_numpy(mean).to(self.device))[self.labels]
+        logits = self.model.scores(hf.to_device(mean, self.device))[self.labels]
         found: FloatArray = logits.softmax(dim=-1).cpu().numpy()
         return found
 
@@ -81,16 +82,11 @@ class Emotion2vecExtractor:
     def _encoded(self, pieces: Sequence[Piece]) -> list[FloatArray]:
         """Hidden states [T, D] of each piece, computed in batches of similar length."""
         with hf.computing(self.device, self.dtype):
-            return encode_by_length(
-                pieces, self.grid, self.device, lambda waves: self._forward(waves).float().cpu().numpy()
-            )
+            return encode_by_length(pieces, self.grid, self.device, lambda waves: self._forward(waves).float())
 
     def _forward(self, waves: Sequence[FloatArray]) -> Tensor:
         """Hidden states [B, T, D] of waves, which are padded with zeros to the longest."""
-        whole = np.zeros((len(waves), max(map(len, waves))), np.float32)
-        for row, wave in zip(whole, waves, strict=True):
-            row[: len(wave)] = wave
-        frames = torch.tensor([self.grid.frames(len(wave)) for wave in waves])
-        mask = torch.arange(int(frames.max())) < frames[:, None]
-        found: Tensor = self.model(torch.from_numpy(whole).to(self.device), mask.to(self.device))
+        frames = np.array([self.grid.frames(len(wave)) for wave in waves])
+        mask = hf.to_device(np.arange(frames.max()) < frames[:, None], self.device)
+        found: Tensor = self.model(hf.to_device(side_by_side(waves), self.device), mask)
         return found

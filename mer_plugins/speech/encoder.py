@@ -103,7 +103,7 @@ class SpeechEncoder:
     def _encoded(self, pieces: Sequence[Piece]) -> list[FloatArray]:
         """Hidden layers [T, D] of each piece, computed in batches of similar length."""
         with hf.computing(self.device, self.dtype):
-            return encode_by_length(pieces, self.grid, self.device, lambda waves: self.encode(waves).cpu().numpy())
+            return encode_by_length(pieces, self.grid, self.device, self.encode)
 
 
 def resample(wave: FloatArray, rate: int) -> FloatArray:

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import pad_sequence
@@ -21,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from mer_core.plugin import FloatArray
 from mer_plugins import hf
 from mer_plugins.speech.chunks import Grid
+from mer_plugins.speech.pieces import side_by_side
 
 
 class EncoderPass:
@@ -55,7 +55,7 @@ class EncoderPass:
         """bool [B, T], False for padding; None where there is none, as when a clip goes alone."""
         if min(frames) == max(frames):
             return None
-        return (torch.arange(max(frames)) < torch.tensor(frames)[:, None]).to(self.device)
+        return hf.to_device(np.arange(max(frames)) < np.array(frames)[:, None], self.device)
 
     def _convolved(self, waves: Sequence[FloatArray]) -> Tensor:
         """What the convolutions make of each wave [B, T, C], zeros behind the shorter ones.
@@ -71,11 +71,7 @@ class EncoderPass:
 
     def _tensor(self, waves: Sequence[FloatArray]) -> Tensor:
         """Waves [B, N] on the device, zeros behind the shorter ones."""
-        whole = np.zeros((len(waves), max(map(len, waves))), np.float32)
-        for row, wave in zip(whole, waves, strict=True):
-            row[: len(wave)] = wave
-        found = torch.from_numpy(whole)
-        return found.pin_memory().to(self.device, non_blocking=True) if self.device.startswith("cuda") else found
+        return hf.to_device(side_by_side(waves), self.device)
 
 
 @contextmanager

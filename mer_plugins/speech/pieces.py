@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from mer_core.plugin import Audio, Failure, Features, FloatArray, Missing, Sample
 from mer_plugins.speech.chunks import Grid, by_length
@@ -20,6 +22,7 @@ SLACK = {"cuda": 0.3, "cpu": 0.1}
 """Share of a batch's longest piece by which another one may be shorter; the rest is padding, and wasted."""
 
 Answer = Features | Missing | Failure
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +56,37 @@ def extract_in_pieces(
 
 
 def encode_by_length(
-    pieces: Sequence[Piece], grid: Grid, device: str, encode: Callable[[Sequence[FloatArray]], FloatArray]
+    pieces: Sequence[Piece], grid: Grid, device: str, encode: Callable[[Sequence[FloatArray]], Tensor]
 ) -> list[FloatArray]:
-    """Values [T, D] of each piece, computed in batches of similar length; ``encode`` gives [B, T, D] of waves."""
+    """Values [T, D] of each piece, computed in batches of similar length; ``encode`` gives float32 [B, T, D] of waves.
+
+    A batch is begun before the values of the one before it are fetched, so that a GPU never waits for that.
+    """
     found: list[FloatArray] = [np.empty(0, np.float32)] * len(pieces)
     lengths = [len(piece.samples) for piece in pieces]
     kind = device_kind(device)
-    for chosen in by_length(lengths, BUDGET[kind], SLACK[kind]):
-        for row, index in zip(encode([pieces[index].samples for index in chosen]), chosen, strict=True):
+    groups = by_length(lengths, BUDGET[kind], SLACK[kind])
+    for chosen, values in one_behind((chosen, encode([pieces[i].samples for i in chosen])) for chosen in groups):
+        for row, index in zip(values.cpu().numpy(), chosen, strict=True):
             found[index] = row[: grid.frames(lengths[index])]
     return found
+
+
+def one_behind(items: Iterable[ItemT]) -> Iterator[ItemT]:
+    """``items``, each once the next one has been made."""
+    waiting: list[ItemT] = []
+    for item in items:
+        yield from waiting
+        waiting = [item]
+    yield from waiting
+
+
+def side_by_side(waves: Sequence[FloatArray]) -> FloatArray:
+    """Waves as float32 [B, N], zeros behind the shorter ones."""
+    whole = np.zeros((len(waves), max(map(len, waves))), np.float32)
+    for row, wave in zip(whole, waves, strict=True):
+        row[: len(wave)] = wave
+    return whole
 
 
 def unheard(audio: Audio, short: str) -> Missing | Failure:

@@ -86,7 +86,7 @@ class Whisper:
     def _forward(self, waves: Sequence[FloatArray]) -> Tensor:
         """The last hidden states [B, T, D] of the encoder, or [B, 2, D] of the decoder."""
         heard = self.spectrum(list(waves), sampling_rate=RATE, return_tensors="pt", device=self.device)
-        mel = heard.input_features.to(self.device)
+        mel = hf.to_device(heard.input_features, self.device)
         more = {}
         if self.options.source == "decoder2":
             start = self.model.config.decoder_start_token_id

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from mer_core.plugin import Failure, Features, FloatArray, Missing, PluginError, Sample
-from mer_plugins.hf import computing, last_layers, load
+from mer_plugins.hf import computing, last_layers, load, to_device
 from mer_plugins.text.tokens import Tokens
 from mer_plugins.text.transformer_options import HfTextOptions
 from mer_plugins.text.windows import Window, batches, windows
@@ -95,8 +94,10 @@ class HfText:
 
     def _padded(self, rows: Sequence[Sequence[int]], fill: int) -> Tensor:
         """Int64 [B, T]."""
-        longest = max(map(len, rows))
-        return torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows], device=self.device)
+        whole = np.full((len(rows), max(map(len, rows))), fill, np.int64)
+        for row, values in zip(whole, rows, strict=True):
+            row[: len(values)] = values
+        return to_device(whole, self.device)
 
     def _window_size(self) -> int:
         """Tokens of a text that are read at once, special ones not counted."""
