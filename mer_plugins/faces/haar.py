@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.media.align import apply
-from mer_core.media.faces import EYES_IN_BOX, Detection, FaceTrack, choose_main
-from mer_core.plugin import Derived, Failure, Field, FramesInput, FrameStream, Input, MerError, Missing, Options, Sample
+from mer_core.media.faces import EYES_IN_BOX, Detection
+from mer_core.plugin import Field, FramesInput, Input, Options
+from mer_plugins.faces.finder import Detector, FaceFinder
 
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -70,36 +71,17 @@ class HaarOptions(Options):
         return {"frames": FramesInput(fps=self.fps, stream=True)}
 
 
-class Haar:
+class Haar(FaceFinder):
     """Finds the main face; one instance per thread (a shared cascade is not safe)."""
 
     def __init__(self, options: HaarOptions | None = None, device: str = "cpu") -> None:
         self.options = options or HaarOptions()
         self._cascades = Cascades()
 
-    def derive(self, batch: Sequence[Sample]) -> list[Derived | Missing | Failure]:
-        """One face track, as ``mer_core.media.faces.FaceTrack`` stores it, per sample."""
-        return [self._derive_one(sample) for sample in batch]
-
-    def _derive_one(self, sample: Sample) -> Derived | Missing | Failure:
-        frames = sample.inputs["frames"]
-        if isinstance(frames, Missing | Failure):
-            return frames
-        try:
-            found = self.track(frames)
-        except MerError as error:
-            return Failure(str(error), stage="faces")
-        return found.to_derived() if isinstance(found, FaceTrack) else found
-
-    def track(self, frames: FrameStream) -> FaceTrack | Missing:
-        """The main face in ``frames``."""
-        times: list[float] = []
-        found: list[list[Detection]] = []
+    def detector(self) -> Detector:
+        """One that follows the faces of a clip."""
         tracker = Tracker(self.options, self._cascades)
-        for time, image in frames:
-            times.append(time)
-            found.append(tracker.step(time, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
-        return choose_main(times, found, frames.size)
+        return lambda time, image: tracker.step(time, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
 class Cascades:

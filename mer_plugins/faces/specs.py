@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mer_core.plugin import DeriverSpec, FramesInput
+from mer_plugins.faces.weights import YUNET
 
 DERIVERS = [
     DeriverSpec(
@@ -13,5 +14,16 @@ DERIVERS = [
         produces="faces",
         inputs={"frames": FramesInput(fps=5, stream=True)},
         per_thread=True,
+    ),
+    DeriverSpec(
+        name="yunet",
+        target="mer_plugins.faces.yunet:Yunet",
+        options="mer_plugins.faces.yunet_options:YunetOptions",
+        summary="main face of a clip with OpenCV's YuNet, five landmarks",
+        produces="faces",
+        inputs={"frames": FramesInput(fps=5, max_side=480, stream=True)},
+        per_thread=True,
+        weights=YUNET,
+        weights_licence="MIT",
     ),
 ]
