@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from mer_core.plugin import PluginError
 from mer_plugins.video.prompts_plan import PromptPlan, Scheme
-from mer_plugins.video.prompts_schemes import SCHEMES, Draw, Prompts, Sizes
+from mer_plugins.video.prompts_schemes import SCHEMES, Conditional, Draw, Prompts, Sizes
 from mer_plugins.video.prompts_towers import encode_pictures, encode_words, require_towers
 from mer_plugins.video.prompts_words import Tokenize, context_tokens, tokenised
 
@@ -47,18 +47,27 @@ class PromptedClip(nn.Module):
         return encode_pictures(self.model.visual, pictures, self.prompts.for_vision())
 
     def classes(self) -> Tensor:
-        """Un-normalised embeddings [C, D] of the classes' texts."""
+        """Un-normalised embeddings [C, D] of the classes' texts; of nothing seen where they depend on what is."""
         return encode_words(self.model, self.tokens, self.prompts.for_text())
 
     def logits(self, video: Tensor) -> Tensor:
         """Scores [B, C] of videos [B, D], which are means of their frames' un-normalised embeddings."""
-        return self.compared(video, self.classes())
+        seen = F.normalize(video.float(), dim=-1)
+        return self._compared(seen, F.normalize(self._said_of(seen).float(), dim=-1))
 
-    def compared(self, video: Tensor, words: Tensor) -> Tensor:
-        """Scaled cosines [B, C] of videos [B, D] and texts [C, D], in float32: the scale magnifies rounding."""
-        with torch.autocast(video.device.type, enabled=False):
-            seen, said = F.normalize(video.float(), dim=-1), F.normalize(words.float(), dim=-1)
-            scores: Tensor = self.model.logit_scale.float().exp() * seen @ said.T
+    def _said_of(self, seen: Tensor) -> Tensor:
+        """The classes' texts for videos [B, D] of length 1: [C, D], or [B, C, D] where they depend on what is seen."""
+        if not isinstance(self.prompts, Conditional):
+            return self.classes()
+        classes = len(self.tokens)
+        prompts = self.prompts.seen(seen).repeat_interleave(classes, dim=0)
+        said = encode_words(self.model, self.tokens.repeat(len(seen), 1), [prompts])
+        return said.view(len(seen), classes, -1)
+
+    def _compared(self, seen: Tensor, said: Tensor) -> Tensor:
+        """Scaled cosines, in float32 whatever the caller's autocast: the scale magnifies rounding a hundredfold."""
+        with torch.autocast(seen.device.type, enabled=False):
+            scores: Tensor = self.model.logit_scale.float().exp() * (said @ seen.unsqueeze(-1)).squeeze(-1)
         return scores
 
     def forward(self, pictures: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from mer_plugins.video.prompts_plan import PromptPlan, Scheme
 
 DEVIATION = 0.02
 """Of the normal distribution at which prompts begin."""
+
+NARROWER = 16
+"""How many times narrower than an embedding CoCoOp's network is inside."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,47 @@ class Independent(Prompts):
         return list(self.vision)
 
 
+class Coupled(Prompts):
+    """MaPLe: each layer's prompts of the image tower are a linear image of those of the text tower.
+
+    The input's pair of towers has a layer of its own; those of the deeper layers begin as copies of one.
+    """
+
+    def __init__(self, sizes: Sizes, draw: Draw) -> None:
+        super().__init__()
+        depth = min(sizes.text_depth, sizes.vision_depth)
+        self.text = nn.ParameterList(draw.prompts(sizes.tokens, sizes.text) for _ in range(depth))
+        first, deeper = (draw.linear(sizes.text, sizes.vision) for _ in range(2))
+        self.couple = nn.ModuleList([first, *(copy.deepcopy(deeper) for _ in range(depth - 1))])
+
+    def for_text(self) -> list[Tensor]:
+        """As learnt."""
+        return list(self.text)
+
+    def for_vision(self) -> list[Tensor]:
+        """Computed from the text tower's."""
+        return [couple(text) for couple, text in zip(self.couple, self.text, strict=True)]
+
+
+class Conditional(Prompts):
+    """CoCoOp: prompts at the text tower's input, all moved by one vector that depends on what is seen."""
+
+    def __init__(self, sizes: Sizes, draw: Draw) -> None:
+        super().__init__()
+        narrow = max(1, sizes.dim // NARROWER)
+        self.text = nn.ParameterList([draw.prompts(sizes.tokens, sizes.text)])
+        self.meta = nn.Sequential(draw.linear(sizes.dim, narrow), nn.ReLU(), draw.linear(narrow, sizes.text))
+
+    def for_text(self) -> list[Tensor]:
+        """Those of nothing seen."""
+        return list(self.text)
+
+    def seen(self, video: Tensor) -> Tensor:
+        """Prompts [B, n, width] for videos [B, D] of length 1."""
+        moved: Tensor = self.text[0] + self.meta(video).unsqueeze(1)
+        return moved
+
+
 def _vision_only(sizes: Sizes, draw: Draw) -> Prompts:
     return Independent(sizes, draw, words=False)
 
@@ -97,5 +142,7 @@ SCHEMES: dict[Scheme, Callable[[Sizes, Draw], Prompts]] = {
     "vl": Independent,
     "ivlp": Independent,
     "vpt": _vision_only,
+    "maple": Coupled,
+    "cocoop": Conditional,
     "full": _nothing,
 }
