@@ -10,7 +10,7 @@ from mer_core.errors import UsageError
 from mer_core.names import same
 from mer_core.owners import asked_of
 from mer_core.registry import Catalogue, Entry
-from mer_core.spec import DeriverSpec, ExtractorSpec, Input, declared_inputs, derived_names
+from mer_core.spec import TRANSCRIPT, DeriverSpec, ExtractorSpec, Input, declared_inputs, derived_names, transcribed
 
 Choices = dict[str, dict[str, Any]]
 
@@ -32,6 +32,7 @@ def choose_derivers(
     chosen: Mapping[str, Mapping[str, Any]],
     asked: Mapping[str, Mapping[str, Any]],
     homes: Mapping[str, str] | None = None,
+    transcribe: bool = False,
 ) -> Choices:
     """One deriver, with all its options, for each artefact that the streams read, through each other too.
 
@@ -41,13 +42,18 @@ def choose_derivers(
             where there is none, the reader's own package, then mer, then anybody may make it, if only once.
         asked: options by owner, as given on the command line.
         homes: per stream, the distribution of what reads there.
+        transcribe: what reads text reads the artefact ``transcript`` where a clip has none.
 
     Raises:
         UsageError: nothing installed makes an artefact, or several do and none is chosen.
     """
     found: Choices = {}
     homes = homes or {}
-    waiting = [(artefact, name, homes.get(name, "")) for name, own in inputs.items() for artefact in derived_names(own)]
+
+    def read(own: Mapping[str, Input]) -> tuple[str, ...]:
+        return derived_names(transcribed(own) if transcribe else own)
+
+    waiting = [(artefact, name, homes.get(name, "")) for name, own in inputs.items() for artefact in read(own)]
     while waiting:
         artefact, reader, home = waiting.pop(0)
         if artefact in found:
@@ -60,7 +66,7 @@ def choose_derivers(
             raise UsageError(what, "Choose another one.")
         options = catalogue.options(DeriverSpec, name, {**choice.get("options", {}), **asked_of(asked, entry)})
         found[artefact] = {"name": name, "options": options.model_dump(mode="json")}
-        waiting += [(deeper, name, entry.distribution) for deeper in derived_names(declared_inputs(spec, options))]
+        waiting += [(deeper, name, entry.distribution) for deeper in read(declared_inputs(spec, options))]
     return {artefact: found[artefact] for artefact in sorted(found)}
 
 
@@ -122,7 +128,11 @@ def refuse_unread(
     read = sorted({*further, *(name for own in inputs.values() for name in derived_names(own))})
     for artefact in sorted(set(flags) - {*read, "faces"}):
         close = get_close_matches(artefact, read, n=1)
-        guess = f"Artefacts that are read here: {', '.join(read) or 'none'}."
+        guess = (
+            "Add --transcribe."
+            if artefact == TRANSCRIPT
+            else f"Artefacts that are read here: {', '.join(read) or 'none'}."
+        )
         raise UsageError(
             f"--deriver names {artefact!r}, which no stream of this run reads.",
             f"Did you mean --deriver {close[0]}={flags[artefact]}?" if close else guess,

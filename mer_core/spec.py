@@ -58,6 +58,18 @@ class TextInput:
     """The transcript. Arrives as :class:`mer_core.types.Text`."""
 
 
+TRANSCRIPT = "transcript"
+"""Name of the artefact that stands for the text of clips without one, where transcribing is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed(TextInput):
+    """The transcript of a clip that has none of its own: read from the artefact ``TRANSCRIPT``.
+
+    Made by mer in place of :class:`TextInput`; no plugin declares it.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class DerivedInput:
     """What the deriver producing ``name`` made. Arrives as :class:`mer_core.types.Derived`.
@@ -304,7 +316,13 @@ def derived_names(inputs: Mapping[str, Input]) -> tuple[str, ...]:
     """Names of the derived artefacts that ``inputs`` read, sorted; aligned faces read ``faces``."""
     named = {item.name for item in inputs.values() if isinstance(item, DerivedInput)}
     crops = any(isinstance(item, FramesInput) and item.faces for item in inputs.values())
-    return tuple(sorted(named | ({"faces"} if crops else set())))
+    heard = any(isinstance(item, Transcribed) for item in inputs.values())
+    return tuple(sorted(named | ({"faces"} if crops else set()) | ({TRANSCRIPT} if heard else set())))
+
+
+def transcribed(inputs: Mapping[str, Input]) -> dict[str, Input]:
+    """``inputs`` of a clip that has sound and no text, where texts are transcribed."""
+    return {name: Transcribed() if isinstance(item, TextInput) else item for name, item in inputs.items()}
 
 
 def plain(value: Any) -> Any:

@@ -20,9 +20,9 @@ from mer_core.engine.batches import Parked
 from mer_core.engine.instances import ThreadInstances
 from mer_core.engine.journal import Crash, Journal, clip_identity
 from mer_core.engine.lookup import Lookup, Needs, wanted_derivers
-from mer_core.engine.types import DeriverJob, Job
+from mer_core.engine.types import DeriverJob, ExtractorJob, Job
 from mer_core.media.decode import ClipReader
-from mer_core.spec import DerivedInput, Input, derived_names
+from mer_core.spec import DerivedInput, Input, Transcribed, derived_names
 from mer_core.types import Clip, Derived, Failure, Features, Missing, Sample
 
 Mark = Callable[[str, Iterable[Job]], None]
@@ -52,7 +52,8 @@ def made(job: Job, answer: Answer) -> Made:
 class ClipResult:
     """What became of one clip in one pass; ``seconds`` of media were decoded if it was ``opened``.
 
-    ``without`` lists, by job, the optional artefacts that failed and that the job goes on without.
+    ``derived`` are the content digests of its artefacts. ``without`` lists, by job, the optional artefacts that
+    failed and that the job goes on without.
     """
 
     index: int
@@ -60,6 +61,7 @@ class ClipResult:
     keys: dict[str, str] = field(default_factory=dict)
     reused: list[str] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
+    derived: dict[str, str] = field(default_factory=dict)
     failed: dict[str, Failure] = field(default_factory=dict)
     without: dict[str, list[Failure]] = field(default_factory=dict)
     parked: dict[str, Parked] = field(default_factory=dict)
@@ -110,12 +112,12 @@ class ClipWorker:
         """
         index, clip = item
         needs = self._lookup.look(clip)
-        result = ClipResult(index, clip, needs.keys, failed=needs.failed)
+        result = ClipResult(index, clip, needs.keys, derived=needs.derived, failed=needs.failed)
         pending = self._pending(needs)
         waiting = {job.name for job in needs.pending}
         names = [job.name for job in self._part.targets if not isinstance(job, DeriverJob) and job.wants(clip)]
         result.reused = [name for name in names if name not in waiting and name not in needs.failed]
-        derivers = wanted_derivers(pending, self._lookup.derivers)
+        derivers = wanted_derivers(pending, self._lookup.derivers_of(clip))
         self._skip_crashing(clip, [*pending, *(job for job in derivers if job in needs.to_derive)], needs)
         pending = [job for job in pending if job.name not in needs.failed]
         if pending:
@@ -236,13 +238,14 @@ def optional_inputs(job: Job) -> frozenset[str]:
 
 def optional_artefacts(job: Job) -> frozenset[str]:
     """Names of the derived artefacts that only inputs read which may be missing."""
-    named = {item.name for item in job.inputs.values() if isinstance(item, DerivedInput) and item.optional}
-    return frozenset(named & set(job.derived) - derived_where_required(job))
+    return frozenset(set(job.derived) - derived_where_required(job))
 
 
 def derived_where_required(job: Job) -> set[str]:
-    """Names of the derived artefacts that an input needs."""
+    """Names of the derived artefacts that an input needs; without a transcript, an extractor's text is missing."""
     optional = optional_inputs(job)
+    if isinstance(job, ExtractorJob):
+        optional |= {name for name, item in job.inputs.items() if isinstance(item, Transcribed)}
     return set(derived_names({name: item for name, item in job.inputs.items() if name not in optional}))
 
 

@@ -30,6 +30,8 @@ class Ledger:
         self._reused = dict.fromkeys(self._jobs, 0)
         self._nonfinite = dict.fromkeys(self._jobs, 0)
         self._derived = {job.name: 0 for job in derivers}
+        self._derivers = {job.name: job for job in derivers}
+        self._artefacts: dict[tuple[str, int], str] = {}
         self._open: dict[int, int] = {}
         self._worked: set[int] = set()
         self._seconds = 0.0
@@ -47,6 +49,7 @@ class Ledger:
         for name, failures in result.without.items():
             for failure in failures:
                 self._list(result.index, name, failure)
+        self._artefacts |= {(name, result.index): result.keys[name] for name in result.derived}
         for name in result.reused:
             self._reuse(result, name)
         for part in result.made:
@@ -93,6 +96,8 @@ class Ledger:
             extracted=self._extracted,
             reused=self._reused,
             derived=self._derived,
+            held={name: self._held(name) for name in self._derivers},
+            underived={name: self._lacking(name) for name in self._derivers},
             nonfinite=self._nonfinite,
             seconds=time.monotonic() - self._began,
             media_hours=self._seconds / HOUR,
@@ -100,6 +105,15 @@ class Ledger:
 
     def _in_order(self, reasons: dict[str, str]) -> dict[str, str]:
         return {clip.id: reasons[clip.id] for clip in self._clips if clip.id in reasons}
+
+    def _held(self, artefact: str) -> tuple[str, ...]:
+        """Clips whose artefact is not missing; all tables are flushed by now."""
+        table = self._tables[self._derivers[artefact]]
+        there = (index for (name, index), key in self._artefacts.items() if name == artefact and not table.reason(key))
+        return tuple(self._clips[index].id for index in sorted(there))
+
+    def _lacking(self, artefact: str) -> dict[str, str]:
+        return {clip: failure.reason for (clip, name), failure in self.underived.items() if name == artefact}
 
     def _reuse(self, result: ClipResult, name: str) -> None:
         job, key = self._jobs[name], result.keys[name]

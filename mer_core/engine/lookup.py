@@ -103,20 +103,24 @@ class Lookup:
     def look(self, clip: Clip) -> Needs:
         """What the clip needs. A file that is not there fails the jobs that read it, and only those."""
         needs = Needs()
-        for deriver in self.derivers:
+        jobs = [job.of(clip) for job in self.jobs if job.wants(clip)]
+        derivers = wanted_derivers(jobs, self.derivers_of(clip))
+        for deriver in derivers:
             key = self.key(clip, deriver, needs)
             content = self.tables[deriver].content(key) if key else None
             if content:
                 needs.derived[deriver.name] = content
-        for job in self.jobs:
-            if not job.wants(clip):
-                continue
+        for job in jobs:
             key = self.key(clip, job, needs)
             if job.name not in needs.failed and not (key and self.tables.known(job, key)):
                 needs.pending.append(job)
-        wanted = wanted_derivers(needs.pending, self.derivers)
+        wanted = wanted_derivers(needs.pending, derivers)
         needs.to_derive = [job for job in wanted if job.name not in needs.derived]
         return needs
+
+    def derivers_of(self, clip: Clip) -> list[DeriverJob]:
+        """The derivers as ``clip`` needs them."""
+        return [job.of(clip) for job in self.derivers]
 
     def key(self, clip: Clip, job: Job, needs: Needs, without: frozenset[str] = frozenset()) -> str | None:
         """The digest of the job's inputs, noted in ``needs``; None while artefacts are not derived.
@@ -159,7 +163,7 @@ def order_derivers(jobs: Iterable[ExtractorJob], derivers: Mapping[str, DeriverJ
     found: dict[str, DeriverJob] = {}
 
     def visit(job: Job, path: tuple[str, ...]) -> None:
-        for name in job.derived:
+        for name in job.of_silent.derived:
             if name in path:
                 raise PluginError(f"the derivers {' and '.join(path)} wait for each other.", "Choose other ones.")
             if name not in derivers:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from mer_core.spec import DeriverSpec, ExtractorSpec, Input, declared_inputs, derived_names
+from mer_core.spec import (
+    TRANSCRIPT,
+    DeriverSpec,
+    ExtractorSpec,
+    Input,
+    TextInput,
+    declared_inputs,
+    derived_names,
+    transcribed,
+)
 from mer_core.types import Clip, Failure
 
 MEBIBYTE = 2**20
@@ -20,6 +29,10 @@ class Job:
     """A plugin with its options, and the fingerprint under which its answers are stored.
 
     ``fingerprint`` digests ``about``: everything that shapes the answers beside a clip's content.
+
+    Args:
+        transcribe: clips that have sound and no text are transcribed for it, where it reads text.
+        heard: it is the job for such clips, as :meth:`of` makes it.
     """
 
     name: str
@@ -27,16 +40,29 @@ class Job:
     options: Any
     fingerprint: str
     about: Mapping[str, Any]
+    transcribe: bool = False
+    heard: bool = field(default=False, compare=False)
 
     @cached_property
     def inputs(self) -> dict[str, Input]:
         """The inputs under these options."""
-        return declared_inputs(self.spec, self.options)
+        found = declared_inputs(self.spec, self.options)
+        return transcribed(found) if self.heard else found
 
     @cached_property
     def derived(self) -> tuple[str, ...]:
         """Names of the derived artefacts among the inputs."""
         return derived_names(self.inputs)
+
+    @cached_property
+    def of_silent(self) -> Self:
+        """This job for clips that have sound and no text."""
+        reads = self.transcribe and any(isinstance(item, TextInput) for item in self.inputs.values())
+        return replace(self, heard=True) if reads and self.name != TRANSCRIPT else self
+
+    def of(self, clip: Clip) -> Self:
+        """This job for ``clip``: the same answers in the same table, but other inputs where a text is transcribed."""
+        return self.of_silent if wants_transcript(clip) else self
 
     @property
     def shared(self) -> str:
@@ -95,6 +121,11 @@ class DeriverJob(Job):
     def plugin_class(self) -> type[Any]:
         """The deriver's class."""
         return self.deriver_class
+
+
+def wants_transcript(clip: Clip) -> bool:
+    """The clip has sound (or a video, which may have some) and no text of its own."""
+    return clip.sound is not None and not (clip.text or "").strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +196,8 @@ class ExtractReport:
         missing: per stream, clip id -> why the clip has nothing of this kind.
         extracted: per stream, answers made now; ``reused`` those that were stored already.
         derived: per artefact, how many were made now.
+        held: per artefact, ids of the clips that have it, in the order of the clips, whenever it was made.
+        underived: per artefact, clip id -> why it could not be made.
         nonfinite: per stream, NaN and infinite cells among the features extracted now.
         seconds: wall-clock time.
         media_hours: playing time of the clips that were decoded.
@@ -176,6 +209,8 @@ class ExtractReport:
     extracted: Mapping[str, int] = field(default_factory=dict)
     reused: Mapping[str, int] = field(default_factory=dict)
     derived: Mapping[str, int] = field(default_factory=dict)
+    held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    underived: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     nonfinite: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     media_hours: float = 0.0

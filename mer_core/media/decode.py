@@ -12,7 +12,7 @@ from mer_core.media.audio import read_audio, read_plain, read_sound
 from mer_core.media.container import Media
 from mer_core.media.probe import held_until
 from mer_core.media.video import VideoReader
-from mer_core.spec import AudioInput, DerivedInput, FramesInput, Input, TextInput
+from mer_core.spec import TRANSCRIPT, AudioInput, DerivedInput, FramesInput, Input, TextInput, Transcribed
 from mer_core.types import Audio, Clip, Derived, Failure, Frames, FrameStream, Missing, Text
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ class ClipReader:
             return self._audio(wanted.rate)
         if isinstance(wanted, TextInput):
             content = self.clip.text or ""
-            return Text(content, self.clip.language) if content.strip() else Missing("no text")
+            if content.strip():
+                return Text(content, self.clip.language)
+            return heard_text(self.clip, derived) if isinstance(wanted, Transcribed) else Missing("no text")
         return derived.get(wanted.name, Failure(f"{wanted.name} was not derived", "decode"))
 
     def _audio(self, rate: int) -> Audio | Missing | Failure:
@@ -188,6 +190,18 @@ def face_track(derived: Mapping[str, Derived | Missing | Failure]) -> FaceTrack 
     from mer_core.media.faces import FaceTrack
 
     return guarded(lambda: FaceTrack.from_derived(found), stage="faces")
+
+
+def heard_text(clip: Clip, derived: Mapping[str, Derived | Missing | Failure]) -> Text | Missing | Failure:
+    """What the artefact ``transcript`` says that is said in ``clip``; one that failed is none."""
+    found = derived.get(TRANSCRIPT)
+    if not isinstance(found, Derived):
+        return Missing(f"no text ({found.reason})" if isinstance(found, Missing) else "no text")
+    content = found.info.get("text")
+    if not isinstance(content, str):
+        return Failure("its info has no text", TRANSCRIPT)
+    language = clip.language or found.info.get("language") or None
+    return Text(content.strip(), language, machine_made=True) if content.strip() else Missing("no text (no speech)")
 
 
 def _usable(track: FaceTrack | Missing | Failure | None) -> FaceTrack | None:

@@ -7,7 +7,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mer_core.report.causes import causes
-from mer_core.report.words import TITLES, bounds, count, listed, number, percent, sections, sentence, units, worth
+from mer_core.report.words import (
+    TITLES,
+    bounds,
+    count,
+    listed,
+    number,
+    percent,
+    sections,
+    sentence,
+    transcripts,
+    units,
+    worth,
+)
 
 if TYPE_CHECKING:
     from mer_core.report.model import Presence, RunReport, Score, Section, Subset
@@ -42,6 +54,8 @@ def _about_data(report: RunReport) -> Iterator[str]:
             "These data are synthetic: a program drew and voiced them. The scores show that everything works together;"
             " they say nothing about real emotions."
         )
+    if report.transcripts:
+        yield f"Text: {transcripts(report.transcripts)}."
 
 
 def _about_absence_of_scores(report: RunReport) -> Iterator[str]:

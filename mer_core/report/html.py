@@ -114,6 +114,7 @@ def _facts(report: RunReport) -> dict[str, str]:
         "Labelled": f"{data.n_labelled:,}",
         "Unlabelled": f"{data.n_unlabelled:,}",
         "Test": f"{data.n_test:,}" if data.n_test else "no test split",
+        **({"Text": words.transcripts(report.transcripts)} if report.transcripts else {}),
         "Media decoded in this run": words.duration(data.media_seconds) if data.media_seconds else "none",
         "Speakers" if data.group in (None, "speaker") else f"Groups ({data.group})": (
             f"{data.n_groups:,}" if data.n_groups else "not given"

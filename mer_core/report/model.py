@@ -154,6 +154,20 @@ class Data(Part):
     notes: tuple[str, ...] = ()
 
 
+class Transcripts(Part):
+    """The texts of a run that transcribes clips without one."""
+
+    n: int
+    """Clips that have a text, machine-made or not."""
+    machine_made: int
+    silent: int = 0
+    """Clips with sound and no text in which no speech was recognised."""
+    failed: int = 0
+    """Clips that could not be transcribed; the next run tries them again."""
+    deriver: str = ""
+    model: str = ""
+
+
 class FoldFacts(Part):
     """The split plan; ``sizes`` are the clips of each fold as (trained on, scored)."""
 
@@ -267,6 +281,8 @@ class RunReport(Part):
     data: Data
     presence: tuple[Presence, ...] = ()
     streams: tuple[Stream, ...] = ()
+    transcripts: Transcripts | None = None
+    """None where texts are those of the data."""
     folds: FoldFacts | None = None
     model: ModelFacts
     unlabelled: Unlabelled = Field(default_factory=Unlabelled)

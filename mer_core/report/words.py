@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mer_core.report.model import RunReport, Score, Section
+    from mer_core.report.model import RunReport, Score, Section, Transcripts
 
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 MONTHS = (
@@ -131,6 +131,18 @@ def worth(n: int, class_counts: dict[str, int]) -> str:
         f" anywhere from {100 * low:.0f}% to {100 * high:.0f}% (95% interval). About 100 labelled clips narrow that to"
         " ±10 percentage points, about 400 to ±5, if they come from many speakers."
     )
+
+
+def transcripts(found: Transcripts) -> str:
+    """``12 of 96 transcripts are machine-made (whisper-asr, openai/whisper-small)``, and how many clips stay mute."""
+    made_by = ", ".join(filter(None, [found.deriver, found.model]))
+    said = f"{found.machine_made:,} of {count(found.n, 'transcript')} {'is' if found.machine_made == 1 else 'are'}"
+    parts = [f"{said} machine-made ({made_by})"]
+    if found.silent:
+        parts.append(f"no speech was recognised in {count(found.silent, 'more clip')}")
+    if found.failed:
+        parts.append(f"{count(found.failed, 'clip')} could not be transcribed")
+    return "; ".join(parts)
 
 
 def _capital(text: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.errors import EnvironmentProblem, MediaError
-from mer_core.spec import AudioInput, FramesInput, Input, TextInput, derived_names, digest
+from mer_core.spec import AudioInput, FramesInput, Input, TextInput, Transcribed, derived_names, digest
 from mer_core.types import Clip, Derived, Missing
 
 """Name of the derived artefact that ``FramesInput(faces=True)`` reads."""
@@ -146,7 +146,7 @@ def input_digest(
         facts["sound"] = _cut(clip.sound, clip, hasher)
     if FramesInput in kinds:
         facts["video"] = _cut(clip.video, clip, hasher)
-    if TextInput in kinds:
+    if kinds & {TextInput, Transcribed}:
         facts["text"] = [clip.text, clip.language]
     return digest(facts, 32)
 

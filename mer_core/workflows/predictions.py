@@ -13,19 +13,22 @@ from mer_core.types import Prediction
 
 PROBABILITY = "p_"
 PRESENT = "has_"
+MACHINE_MADE = "machine-made"
 TRAINED_ON, HELD_OUT, NEW = "trained on", "out-of-fold", "new"
 """How a clip stood to the model that predicted it; the first kind says nothing about new clips."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a prediction file. ``seen`` is one of the three words above."""
+    """One line of a prediction file. ``seen`` is one of the three words above; ``transcript`` says that it is
+    machine-made, and is empty where it is not."""
 
     prediction: Prediction
     split: str = ""
     truth: str = ""
     fold: str = ""
     seen: str = NEW
+    transcript: str = ""
 
 
 def prediction_fields(row: Row, classes: Sequence[str], modalities: Sequence[str]) -> dict[str, Any]:
@@ -37,7 +40,8 @@ def prediction_fields(row: Row, classes: Sequence[str], modalities: Sequence[str
     fields |= {"split": row.split, "seen": row.seen, "fold": row.fold}
     fields |= {"label": row.truth, "prediction": found.label or ""}
     fields |= {f"{PROBABILITY}{name}": _share(found.probabilities, name) for name in classes}
-    return fields | {f"{PRESENT}{name}": int(found.present.get(name, False)) for name in modalities}
+    fields |= {f"{PRESENT}{name}": int(found.present.get(name, False)) for name in modalities}
+    return fields | ({"transcript": row.transcript} if row.transcript else {})
 
 
 def _share(probabilities: Mapping[str, float], name: str) -> str:
