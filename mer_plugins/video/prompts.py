@@ -52,23 +52,24 @@ class PromptedClip(nn.Module):
 
     def logits(self, video: Tensor) -> Tensor:
         """Scores [B, C] of videos [B, D], which are means of their frames' un-normalised embeddings."""
-        seen = F.normalize(video.float(), dim=-1)
-        return self._compared(seen, F.normalize(self._said_of(seen).float(), dim=-1))
+        return self.compared(video, self._said_of(video))
 
-    def _said_of(self, seen: Tensor) -> Tensor:
-        """The classes' texts for videos [B, D] of length 1: [C, D], or [B, C, D] where they depend on what is seen."""
-        if not isinstance(self.prompts, Conditional):
-            return self.classes()
-        classes = len(self.tokens)
-        prompts = self.prompts.seen(seen).repeat_interleave(classes, dim=0)
-        said = encode_words(self.model, self.tokens.repeat(len(seen), 1), [prompts])
-        return said.view(len(seen), classes, -1)
+    def compared(self, video: Tensor, words: Tensor) -> Tensor:
+        """Scaled cosines [B, C] of videos [B, D] and texts, [C, D] or [B, C, D] where they depend on the video.
 
-    def _compared(self, seen: Tensor, said: Tensor) -> Tensor:
-        """Scaled cosines, in float32 whatever the caller's autocast: the scale magnifies rounding a hundredfold."""
-        with torch.autocast(seen.device.type, enabled=False):
+        In float32 whatever the caller's autocast, as the scale magnifies rounding a hundredfold.
+        """
+        with torch.autocast(video.device.type, enabled=False):
+            seen, said = F.normalize(video.float(), dim=-1), F.normalize(words.float(), dim=-1)
             scores: Tensor = self.model.logit_scale.float().exp() * (said @ seen.unsqueeze(-1)).squeeze(-1)
         return scores
+
+    def _said_of(self, video: Tensor) -> Tensor:
+        if not isinstance(self.prompts, Conditional):
+            return self.classes()
+        count = len(self.tokens)
+        prompts = self.prompts.seen(F.normalize(video.float(), dim=-1)).repeat_interleave(count, dim=0)
+        return encode_words(self.model, self.tokens.repeat(len(video), 1), [prompts]).unflatten(0, (-1, count))
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Scores [B, C] of videos as T prepared frames each, [B, T, 3, h, w]."""
