@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mer_core.errors import DataError, UsageError
 from mer_core.types import stream_order
+from mer_core.uploads import unpermitted
 
 CONFIG_SCHEMA = 1
 NULL = "null"
@@ -95,7 +96,7 @@ def read_config(file: Path | None) -> dict[str, Any]:
     unknown = sorted(set(found) - set(RunConfig.model_fields))
     if unknown:
         raise DataError(f"{file} has the unknown key {unknown[0]!r}.", f"Keys are {', '.join(RunConfig.model_fields)}.")
-    cleaned: dict[str, Any] = _replace(found, NULL, None)
+    cleaned: dict[str, Any] = _replace(unpermitted(found), NULL, None)
     return cleaned
 
 
@@ -114,8 +115,8 @@ def validate_config(values: Mapping[str, Any]) -> RunConfig:
 
 
 def write_config(config: RunConfig, file: Path) -> None:
-    """Write ``config`` so that ``mer run --config FILE`` does the same run again."""
-    values = _replace(config.model_dump(mode="json"), None, NULL)
+    """Write ``config`` so that ``mer run --config FILE`` does the same run again; permissions are left out."""
+    values = _replace(unpermitted(config.model_dump(mode="json")), None, NULL)
     file.write_text(tomli_w.dumps(values), encoding="utf-8")
 
 

@@ -28,6 +28,7 @@ from mer_core.spec import (
 )
 from mer_core.streams import choose_streams, resolve_stream
 from mer_core.types import stream_order
+from mer_core.uploads import permitted
 
 
 def make_config(
@@ -54,6 +55,7 @@ def make_config(
     fusion_options: Mapping[str, Any] | None = None,
     trainer_options: Mapping[str, Any] | None = None,
     options: Sequence[str] | Mapping[str, Mapping[str, Any]] = (),
+    allow_upload: bool | None = None,
 ) -> RunConfig:
     """Resolve a run's configuration.
 
@@ -65,6 +67,7 @@ def make_config(
         derivers: ``{"ranking": "gpt4"}``, which plugin makes an artefact; ``faces`` is short for that key.
         options: ``["acoustic.n_mels=80"]`` or ``{"acoustic": {"n_mels": 80}}``; the owner is a stream,
             an extractor, the fusion, the trainer, a deriver or the data set.
+        allow_upload: let plugins send data to their servers; never taken from ``file``.
 
     Raises:
         UsageError, OptionError, PluginError: naming the option and what to write instead.
@@ -118,7 +121,7 @@ def make_config(
     }
     refuse_strangers(asked, resolved_streams, [*readers, *_others(catalogue, resolved)], "this run")
     _refuse_optimism(resolved["trainer"]["options"], protocol_spec)
-    return validate_config(resolved)
+    return validate_config(permitted(resolved, catalogue) if allow_upload else resolved)
 
 
 def preset_name(catalogue: Catalogue, preset: str | None, language: str | None) -> str | None:

@@ -75,6 +75,7 @@ from mer_core.types import (
     TargetSpec,
     Text,
 )
+from mer_core.uploads import Outlook
 
 if TYPE_CHECKING:
     from pydantic import Field
@@ -140,6 +141,7 @@ __all__ = [
     "NoOptions",
     "OptionError",
     "Options",
+    "Outlook",
     "PluginError",
     "PluginSpec",
     "PresetSpec",

@@ -34,6 +34,7 @@ class Settings(TypedDict, total=False):
         fusion_options, trainer_options: of the fusion, ``{"hidden": 64}``, and of the trainer, ``{"epochs": 40}``.
         options: ``["acoustic.n_mels=80"]`` or ``{"acoustic": {"n_mels": 80}}``; the owner is a stream,
             an extractor, the fusion, the trainer, a deriver or the data set.
+        allow_upload: let plugins send data to their servers: transcripts to a language model.
     """
 
     file: Path | None
@@ -56,6 +57,7 @@ class Settings(TypedDict, total=False):
     fusion_options: Mapping[str, Any] | None
     trainer_options: Mapping[str, Any] | None
     options: Sequence[str] | Mapping[str, Mapping[str, Any]]
+    allow_upload: bool | None
 
 
 def refuse_unknown(settings: Mapping[str, Any], caller: str, more: Sequence[str] = ()) -> None:

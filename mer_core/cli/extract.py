@@ -38,6 +38,7 @@ def command(
     weights_dir: flags.WeightsDir = None,
     device: flags.Device = None,
     workers: flags.Workers = None,
+    allow_upload: flags.AllowUpload = False,
     strict: flags.Strict = False,
     verify: flags.Verify = False,
     retry_crashed: flags.Retry = False,
@@ -50,7 +51,9 @@ def command(
     from mer_core.workflows.workspace import open_workspace
 
     with show_progress(quiet=json) as progress:
-        space = open_workspace(cache, workers=workers, verify=verify, retry=retry_crashed, progress=progress)
+        space = open_workspace(
+            cache, workers=workers, verify=verify, retry=retry_crashed, progress=progress, notice=print_note
+        )
         settings = flags.configure(
             space.catalogue,
             file=config,
@@ -65,6 +68,7 @@ def command(
             language=language,
             faces=faces,
             device=device,
+            allow_upload=allow_upload,
         )
         table = load_data(settings.data, space)
         found = extract_clips(settings, table, space, shard=parse_shard(shard), keep_frames=frames)

@@ -76,6 +76,9 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda:0 ...", show_d
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Decoding threads.", show_default="all cores", rich_help_panel=WORK)
 ]
+AllowUpload = Annotated[
+    bool, typer.Option("--allow-upload", help="Let plugins send transcripts to servers.", rich_help_panel=WORK)
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 if any clip failed.", rich_help_panel=WORK)]
 Verify = Annotated[bool, typer.Option("--verify", help="Hash every file's content again.", rich_help_panel=WORK)]
 Retry = Annotated[

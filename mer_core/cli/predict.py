@@ -30,11 +30,12 @@ def command(
     weights_dir: flags.WeightsDir = None,
     device: flags.Device = None,
     workers: flags.Workers = None,
+    allow_upload: flags.AllowUpload = False,
     strict: flags.Strict = False,
     json: flags.Json = False,
 ) -> None:
     """Predict new clips with a saved model; it uses the very extractors it was trained with."""
-    from mer_core.cli.extract import print_failures
+    from mer_core.cli.extract import print_failures, print_note
     from mer_core.cli.progress import show_progress
     from mer_core.workflows.predict import predict
     from mer_core.workflows.workspace import open_workspace
@@ -43,10 +44,17 @@ def command(
         raise UsageError("--hop needs --window.", "For example --window 5 --hop 2.5.")
     refuse_unwritable(out)
     with show_progress(quiet=json) as progress:
-        space = open_workspace(cache, workers=workers, progress=progress)
-        columns = flags.pairs(column, "--column")
+        space = open_workspace(cache, workers=workers, progress=progress, notice=print_note)
         found = predict(
-            model, data, window=window, hop=hop, columns=columns, options=option or (), device=device, space=space
+            model,
+            data,
+            window=window,
+            hop=hop,
+            columns=flags.pairs(column, "--column"),
+            options=option or (),
+            device=device,
+            allow_upload=allow_upload,
+            space=space,
         )
     if out is not None:
         _write(found, out)

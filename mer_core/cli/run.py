@@ -81,6 +81,7 @@ def command(
     weights_dir: flags.WeightsDir = None,
     device: flags.Device = None,
     workers: flags.Workers = None,
+    allow_upload: flags.AllowUpload = False,
     strict: flags.Strict = False,
     verify: flags.Verify = False,
     retry_crashed: flags.Retry = False,
@@ -88,6 +89,7 @@ def command(
     json: flags.Json = False,
 ) -> None:
     """Train and score a model on your clips, or on the built-in sample if you name none."""
+    from mer_core.cli.extract import print_note
     from mer_core.cli.progress import show_progress
     from mer_core.workflows.workspace import open_workspace
 
@@ -99,6 +101,7 @@ def command(
             retry=retry_crashed,
             progress=progress,
             listeners=not no_listeners,
+            notice=print_note,
         )
         settings = flags.configure(
             space.catalogue,
@@ -121,6 +124,7 @@ def command(
             group=group,
             seed=seed,
             device=device,
+            allow_upload=allow_upload,
             trainer_options=trainer_flags(epochs, modality_dropout, select),
         )
         if plan:

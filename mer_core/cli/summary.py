@@ -160,6 +160,8 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
             f"[bold]Deriver[/]   {readable(part['deriver'])}: make {name} of {count(part['derive'], 'clip')},"
             f" reuse {part['reuse']:,}"
         )
+    for upload in document["uploads"]:
+        console.print(Text.assemble(("Upload    ", "bold"), upload["told"]))
     console.print(
         f"[bold]Disk[/]      about {size(disk['needed_bytes'])} needed, {size(disk['free_bytes'])} free"
         f" in {disk['cache']}",

@@ -34,18 +34,20 @@ def command(
     cache: flags.CacheFlag = None,
     weights_dir: flags.WeightsDir = None,
     device: flags.Device = None,
+    allow_upload: flags.AllowUpload = False,
     strict: flags.Strict = False,
     no_listeners: run_command.NoListeners = False,
     json: flags.Json = False,
 ) -> None:
     """Train and score from stored features; extracts nothing, and says so if some are not there."""
+    from mer_core.cli.extract import print_note
     from mer_core.cli.progress import show_progress
     from mer_core.workflows.plan import refuse_unextracted
     from mer_core.workflows.run import run_config
     from mer_core.workflows.workspace import open_workspace
 
     with show_progress(quiet=json) as progress:
-        space = open_workspace(cache, progress=progress, listeners=not no_listeners)
+        space = open_workspace(cache, progress=progress, listeners=not no_listeners, notice=print_note)
         settings = flags.configure(
             space.catalogue,
             file=config,
@@ -67,6 +69,7 @@ def command(
             group=group,
             seed=seed,
             device=device,
+            allow_upload=allow_upload,
             trainer_options=run_command.trainer_flags(epochs, modality_dropout, select),
         )
         refuse_unextracted(settings, space)

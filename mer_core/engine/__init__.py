@@ -1,6 +1,6 @@
 """The extraction engine: every clip is opened once, whatever stops is taken up again."""
 
-from mer_core.engine.extract import extract, plan
+from mer_core.engine.extract import extract, plan, unanswered
 from mer_core.engine.types import (
     ClipFailure,
     DeriverJob,
@@ -21,4 +21,5 @@ __all__ = [
     "StreamPlan",
     "extract",
     "plan",
+    "unanswered",
 ]

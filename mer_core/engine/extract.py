@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from mer_core.engine.journal import Crash, Journal, child_path, clip_identity, read_crashes, take_over
 from mer_core.engine.ledger import Ledger
 from mer_core.engine.lookup import Lookup, Tables, check_jobs, order_derivers, state_folder
-from mer_core.engine.plan import estimate
+from mer_core.engine.plan import estimate, waiting
 from mer_core.engine.run import PATIENCE_SECONDS, Extraction, Item
 from mer_core.engine.suspects import CHILD_DEATHS, Order, Suspects, suspects_again
 from mer_core.engine.types import (
@@ -91,11 +91,33 @@ def plan(
         MerError: where :func:`extract` would refuse to start.
     """
     settings = settings or EngineSettings()
+    own, lookup = _look(clips, jobs, derivers, store, settings)
+    return estimate(own, lookup, store, settings.keep_frames)
+
+
+def unanswered(
+    clips: Sequence[Clip],
+    jobs: Sequence[ExtractorJob],
+    derivers: Mapping[str, DeriverJob],
+    store: FeatureStore,
+    settings: EngineSettings,
+) -> dict[str, list[Clip]]:
+    """By job and by artefact, the clips that :func:`extract` would ask its plugin about; works like :func:`plan`."""
+    return waiting(*_look(clips, jobs, derivers, store, settings))
+
+
+def _look(
+    clips: Sequence[Clip],
+    jobs: Sequence[ExtractorJob],
+    derivers: Mapping[str, DeriverJob],
+    store: FeatureStore,
+    settings: EngineSettings,
+) -> tuple[list[Clip], Lookup]:
+    """This process's share of the clips, and what compares them with the store."""
     items, ordered = _share(clips, settings.shard), _check(clips, jobs, derivers)
     tables = Tables(store, (*ordered, *jobs), settings.keep_frames)
     hasher = ContentHasher(state_folder(settings.state_dir, store), settings.verify)
-    lookup = Lookup(jobs, ordered, tables, hasher)
-    return estimate([clip for _, clip in items], lookup, store, settings.keep_frames)
+    return [clip for _, clip in items], Lookup(jobs, ordered, tables, hasher)
 
 
 def _recover(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from mer_core.engine.lookup import Lookup
+from mer_core.engine.lookup import Lookup, Needs
 from mer_core.engine.types import ExtractorJob, ExtractPlan, Job, StreamPlan
 from mer_core.store import FeatureStore, TableInfo
 from mer_core.types import Clip
@@ -22,7 +22,7 @@ def estimate(clips: Sequence[Clip], lookup: Lookup, store: FeatureStore, keep_fr
     failed: Counter[str] = Counter()
     for clip in clips:
         needs = lookup.look(clip)
-        todo = {job.name for job in (*needs.pending, *needs.to_derive)}
+        todo = _todo(needs)
         extract.update(todo)
         failed.update(list(needs.failed))
         reuse.update(list(needs.derived))
@@ -47,6 +47,19 @@ def estimate(clips: Sequence[Clip], lookup: Lookup, store: FeatureStore, keep_fr
         streams={job.name: part(job) for job in lookup.jobs},
         derived={job.name: part(job) for job in lookup.derivers},
     )
+
+
+def waiting(clips: Iterable[Clip], lookup: Lookup) -> dict[str, list[Clip]]:
+    """By job, the clips that it has to answer still."""
+    found: dict[str, list[Clip]] = {job.name: [] for job in (*lookup.jobs, *lookup.derivers)}
+    for clip in clips:
+        for name in _todo(lookup.look(clip)):
+            found[name].append(clip)
+    return found
+
+
+def _todo(needs: Needs) -> set[str]:
+    return {job.name for job in (*needs.pending, *needs.to_derive)}
 
 
 def bytes_per_clip(job: Job, tables: Iterable[TableInfo], frames: bool) -> float | None:

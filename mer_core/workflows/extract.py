@@ -17,10 +17,12 @@ from mer_core.registry import Catalogue
 from mer_core.settings import Settings, refuse_unknown
 from mer_core.store import FeatureStore
 from mer_core.types import FeatureSet, StreamInfo
+from mer_core.uploads import Upload
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.features import feature_set
 from mer_core.workflows.jobs import Jobs, build_jobs
 from mer_core.workflows.lost import why_empty
+from mer_core.workflows.uploads import announce_uploads, find_uploads
 from mer_core.workflows.workspace import Workspace, open_workspace, pick_device
 
 
@@ -38,6 +40,7 @@ class Extraction:
     fingerprints: dict[str, str]
     warnings: tuple[str, ...] = ()
     about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    uploads: tuple[Upload, ...] = ()
 
 
 def extract(
@@ -76,9 +79,11 @@ def extract_clips(
     built: Jobs | None = None,
 ) -> Extraction:
     """Like :func:`extract`, for clips that are already loaded, and for jobs that may be built already."""
-    jobs, derivers = built or build_jobs(config, space.catalogue, table.targets.classes)
+    jobs, derivers = built = built or build_jobs(config, space.catalogue, table.targets.classes)
     store = FeatureStore(space.cache.features)
     settings = _settings(config, space, shard, keep_frames)
+    uploads = find_uploads(built, table.clips, store, settings)
+    announce_uploads(uploads, space)
     groups = clip_groups(table.clips, config.folds.group)
     report = run_engine(table.clips, jobs, derivers, store, settings, space.progress)
     streams, warnings = _pooled(config, jobs, report, store, space.catalogue)
@@ -90,14 +95,16 @@ def extract_clips(
         fingerprints={job.name: job.fingerprint for job in jobs},
         warnings=tuple(warnings),
         about={job.name: job.about for job in (*jobs, *derivers.values())},
+        uploads=uploads,
     )
 
 
-def plan_extraction(config: RunConfig, table: ClipTable, space: Workspace) -> ExtractPlan:
-    """What :func:`extract_clips` would do, without doing it."""
-    jobs, derivers = build_jobs(config, space.catalogue, table.targets.classes)
-    store = FeatureStore(space.cache.features)
-    return plan_engine(table.clips, jobs, derivers, store, _settings(config, space, None, False))
+def plan_extraction(config: RunConfig, table: ClipTable, space: Workspace) -> tuple[ExtractPlan, tuple[Upload, ...]]:
+    """What :func:`extract_clips` would do, and what it would send, without doing it."""
+    jobs, derivers = built = build_jobs(config, space.catalogue, table.targets.classes)
+    store, settings = FeatureStore(space.cache.features), _settings(config, space, None, False)
+    plan = plan_engine(table.clips, jobs, derivers, store, settings)
+    return plan, find_uploads(built, table.clips, store, settings)
 
 
 def _settings(config: RunConfig, space: Workspace, shard: tuple[int, int] | None, keep_frames: bool) -> EngineSettings:

@@ -14,6 +14,7 @@ from mer_core.options import Options
 from mer_core.protocols import Deriver
 from mer_core.registry import Catalogue
 from mer_core.spec import DeriverSpec, ExtractorSpec, Input, PluginSpec, declared_inputs, derived_names, digest, plain
+from mer_core.uploads import PERMISSION
 from mer_core.workflows.workspace import pick_device
 
 Jobs = tuple[list[ExtractorJob], dict[str, DeriverJob]]
@@ -118,11 +119,12 @@ def _dtype(options: Options, device: str) -> str:
 def _facts(options: Any, owner: str) -> dict[str, Any]:
     """The options' values, with what the plugin itself says about them (the content of a weights file)."""
     try:
-        return {**plain(options), **plain(options.fingerprint())}
+        found = {**plain(options), **plain(options.fingerprint())}
     except OSError as error:
         raise OptionError(
             f"{owner}: {error.filename} cannot be read: {error.strerror}.", "Check the path in its options."
         ) from error
+    return {**found, PERMISSION: None} if PERMISSION in found else found
 
 
 def _deriver_job(

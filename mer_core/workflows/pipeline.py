@@ -17,6 +17,7 @@ from mer_core.errors import DataError, PluginError, UsageError
 from mer_core.protocols import Fusion, Model, Trainer
 from mer_core.registry import Catalogue, Entry
 from mer_core.spec import DeriverSpec, ExtractorSpec, FusionSpec, PluginSpec, TrainerSpec
+from mer_core.uploads import unpermitted
 from mer_core.workflows.guarded import guard
 from mer_core.workflows.workspace import Workspace, pick_device
 
@@ -87,7 +88,7 @@ def save_pipeline(
         "versions": {name: _version(catalogue, choice.extractor) for name, choice in config.streams.items()},
         "fingerprints": dict(fingerprints),
         "about": dict(about or {}),
-        "config": config.model_dump(mode="json"),
+        "config": unpermitted(config.model_dump(mode="json")),
         "facts": dict(facts),
     }
     (folder / PIPELINE_FILE).write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
@@ -102,7 +103,7 @@ def load_pipeline(folder: Path, space: Workspace, device: str | None = None) -> 
         PluginError: a plugin that it names is not there, or the trainer cannot read it.
     """
     document = _read(folder)
-    config = validate_config(document["config"])
+    config = validate_config(unpermitted(document["config"]))
     streams = {name: choice for name, choice in config.streams.items() if name in document["streams"]}
     config = config.model_copy(update={"streams": streams, "device": device or config.device})
     config = _settled(config, space.catalogue, folder / PIPELINE_FILE)

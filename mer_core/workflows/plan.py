@@ -23,7 +23,7 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
     table = load_data(config.data, space)
     labelled = [c for c in table.clips if c.label and c.split not in ("test", "unlabelled")]
     check_start(config, table.targets, space.catalogue)
-    found = plan_extraction(config, table, space)
+    found, uploads = plan_extraction(config, table, space)
     return {
         "data": {
             "source": config.data.source,
@@ -46,6 +46,7 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
             name: {"deriver": config.derivers[name].name, "derive": part.extract, "reuse": part.reuse}
             for name, part in found.derived.items()
         },
+        "uploads": [upload.document() for upload in uploads],
         "disk": {
             "needed_bytes": found.bytes,
             "free_bytes": shutil.disk_usage(space.cache.root).free,
@@ -72,7 +73,7 @@ def refuse_unextracted(config: RunConfig, space: Workspace) -> None:
     Raises:
         DataError: naming the streams and how many clips lack them.
     """
-    found = plan_extraction(config, load_data(config.data, space), space)
+    found, _ = plan_extraction(config, load_data(config.data, space), space)
     open_streams = [
         f"{name} ({count(part.extract, 'clip')})"
         for name, part in found.streams.items()

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from mer_core.config import DataChoice
+from mer_core.config import DataChoice, validate_config
 from mer_core.data.dataset import ClipTable
 from mer_core.engine import ClipFailure, ExtractReport
 from mer_core.errors import MediaError, UsageError
 from mer_core.options import parse_pairs
 from mer_core.protocols import Model
 from mer_core.types import Clip, FeatureSet, Prediction, StreamData, TargetSpec
+from mer_core.uploads import permitted
 from mer_core.workflows.data import load_data
 from mer_core.workflows.extract import extract_clips
 from mer_core.workflows.features import any_present, present_modalities
@@ -46,6 +47,7 @@ def predict(
     columns: dict[str, str] | None = None,
     options: Sequence[str] | Mapping[str, Mapping[str, Any]] = (),
     device: str | None = None,
+    allow_upload: bool = False,
     space: Workspace | None = None,
 ) -> Predictions:
     """Predict new clips with a saved model.
@@ -60,6 +62,7 @@ def predict(
             derivers had; a warning says so where the features then differ. Options, or weights that they
             name, which differ without being given here are refused.
         device: ``auto``, ``cpu``, ``cuda:0`` ...; as in the run if not given.
+        allow_upload: let plugins that the model was trained with send transcripts to their servers.
 
     Raises:
         DataError, UsageError: before any work; a bad clip becomes a failure.
@@ -69,6 +72,8 @@ def predict(
     refuse_arrays(Path(model), pipeline)
     asked = options if isinstance(options, Mapping) else parse_pairs(options)
     config = override_options(pipeline.config, asked, space.catalogue)
+    if allow_upload:
+        config = validate_config(permitted(config.model_dump(), space.catalogue))
     table = load_data(DataChoice(source=str(data), columns=columns or {}), space)
     windowed = window is not None
     clips, failures = (list(table.clips), []) if window is None else _windows(table.clips, window, hop)

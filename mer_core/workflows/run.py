@@ -119,6 +119,8 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
         check_start(config, table.targets, space.catalogue)
     with log.stage("extract", clips=len(table.clips)):
         extraction = extract_clips(config, table, space)
+        for upload in extraction.uploads:
+            log.write("upload", **upload.document())
         _log_tracebacks(extraction, log)
         refuse_failed(extraction.report, config, space.catalogue, log.file)
     failures = run_failures(extraction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ class Workspace:
         retry: try clips again that are recorded as having killed the process.
         progress: called often with ``(stage, done, total, note)``.
         listeners: whether runs are announced to plugins with event hooks.
+        notice: called with a sentence that is to be read before work goes on: what is sent to a server.
     """
 
     catalogue: Catalogue
@@ -31,6 +32,7 @@ class Workspace:
     retry: bool = False
     progress: Progress | None = None
     listeners: bool = True
+    notice: Callable[[str], None] | None = None
 
 
 def open_workspace(
@@ -42,6 +44,7 @@ def open_workspace(
     progress: Progress | None = None,
     plugins: Iterable[object] = (),
     listeners: bool = True,
+    notice: Callable[[str], None] | None = None,
 ) -> Workspace:
     """Discover plugins and open the cache.
 
@@ -49,6 +52,7 @@ def open_workspace(
         cache: its folder; None for ``$MER_CACHE`` or the user's cache folder.
         plugins: further plugin objects beside the installed ones (for notebooks and tests).
         listeners: False to tell no plugin of the runs in this workspace.
+        notice: called with what is sent to a server, before it is; see :class:`Workspace`.
     """
     return Workspace(
         catalogue=discover(plugins),
@@ -58,6 +62,7 @@ def open_workspace(
         retry=retry,
         progress=progress,
         listeners=listeners,
+        notice=notice,
     )
 
 

@@ -1,6 +1,6 @@
 """Rankings of emotion labels by a language model, from transcripts alone (arXiv 2409.07078, section 3.4).
 
-Transcripts leave this machine only with the option ``allow_upload``. What was answered once is cached.
+Transcripts leave this machine only where that is permitted (``--allow-upload``). What was answered once is cached.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Answer = Derived | Missing | Failure
 
 
 class Refusal(NamedTuple):
-    """Why nothing can be asked, and what to do."""
+    """Why nothing can be asked, and what to do; no hint where that is as wanted."""
 
     reason: str
     hint: str
@@ -41,14 +41,15 @@ class GptRanking:
 
     def __init__(self, options: RankingOptions, device: str) -> None:
         self.options = options
-        self._rank = {"openai": self._asked, "file": self._looked_up, "none": self._none}[options.ranker]
+        asked, looked_up = self._asked, self._looked_up
+        self._rank = {"openai": asked, "cached": asked, "file": looked_up, "none": self._none}[options.ranker]
         self._lock = threading.Lock()
         if options.ranker == "file" and options.table is not None:
             self._table = RankingTable(options.table, options.ranked)
-        if options.ranker == "openai":
+        if options.ranker in ("openai", "cached"):
             self._answers = Answers(options.model, options.prompt_version)
             self._refusal = refusal(options)
-            if self._refusal and not len(self._answers):
+            if self._refusal and self._refusal.hint and not len(self._answers):
                 raise EnvironmentProblem(f"{self._refusal.reason}.", self._refusal.hint)
             if self._refusal is None:
                 from mer_plugins.text.ranking_client import Asker
@@ -127,30 +128,14 @@ class GptRanking:
 
 def refusal(options: RankingOptions) -> Refusal | None:
     """Why the server must not, or cannot, be asked; None if it may."""
+    if options.ranker == "cached":
+        return Refusal("no ranking is cached", "")
     if not options.allow_upload:
         return Refusal(
             f"transcripts may not be sent to {options.host}",
-            "Permit it with -o gpt-ranking.allow_upload=true, read rankings from a table with "
+            "Permit it with --allow-upload, read rankings from a table with "
             "-o gpt-ranking.ranker=file, or do without them: -o gpt-ranking.ranker=none.",
         )
     if options.base_url.rstrip("/") == OPENAI and not os.environ.get(KEY_VARIABLE):
         return Refusal(f"{options.host} wants a key, and {KEY_VARIABLE} is not set", f"Set {KEY_VARIABLE}.")
     return None
-
-
-class Outlook(NamedTuple):
-    """What asking about texts would send: how many, how many are cached, and characters, prompts included."""
-
-    host: str
-    texts: int
-    cached: int
-    characters: int
-
-
-def outlook(options: RankingOptions, texts: Sequence[str]) -> Outlook:
-    """What ranking ``texts`` would send, without sending anything."""
-    known = Answers(options.model, options.prompt_version)
-    distinct = list(dict.fromkeys(text.strip() for text in texts if text.strip()))
-    new = [text for text in distinct if known.get(text) is None] if options.ranker == "openai" else []
-    prompts = (filled(options.prompt, options.ranked, options.language, text) for text in new)
-    return Outlook(options.host, len(new), len(distinct) - len(new), sum(map(len, prompts)))

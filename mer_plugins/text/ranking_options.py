@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import FilePath, field_validator, model_validator
 
-from mer_core.plugin import Field, OptionError, Options, content_digest
+from mer_core.plugin import Clip, Field, OptionError, Options, Outlook, content_digest
 from mer_plugins.text.ranking_prompt import MER2024, PROMPTS, names, version
 
 OPENAI = "https://api.openai.com/v1"
@@ -18,12 +18,12 @@ OPENAI = "https://api.openai.com/v1"
 class RankingOptions(Options):
     """Options of the ``gpt-ranking`` deriver. The key is read from OPENAI_API_KEY and is no option."""
 
-    ranker: Literal["openai", "file", "none"] = "openai"
-    """Ask a language model, read rankings from a table, or rank nothing (plain text)."""
+    ranker: Literal["openai", "cached", "file", "none"] = "openai"
+    """Ask a language model, use only its answers that are cached, read a table, or rank nothing (plain text)."""
     table: FilePath | None = None
     """For ranker=file: CSV (or .tsv) with the columns ranking, and text or id. Equal texts share one ranking."""
     allow_upload: bool = False
-    """Permit that transcripts are sent to the server. Without it, only answers that are cached are used."""
+    """Permit that transcripts are sent to the server, as --allow-upload does. It is never saved."""
     model: str = Field(default="gpt-4", min_length=1)
     """The language model, as the server calls it."""
     base_url: str = OPENAI
@@ -34,6 +34,10 @@ class RankingOptions(Options):
     """Language of the prompt and of the labels in it."""
     prompt: str = PROMPTS["zh"]
     """What is asked: {text} is the transcript, {labels} and {count} the classes. By default in the language above."""
+    price_in: float | None = Field(default=None, ge=0)
+    """Price of a million tokens that are sent, in any currency, so that the cost can be told beforehand."""
+    price_out: float | None = Field(default=None, ge=0)
+    """Price of a million tokens that are answered."""
     concurrency: int = Field(default=8, ge=1, le=64)
     """Questions that are asked at once."""
     tries: int = Field(default=5, ge=1, le=20)
@@ -106,5 +110,18 @@ class RankingOptions(Options):
     def fingerprint(self) -> Mapping[str, Any]:
         """What is asked and of which model counts; how, where and with whose permission does not."""
         how = ("allow_upload", "base_url", "concurrency", "tries", "backoff", "longest_wait", "timeout")
+        paid = ("price_in", "price_out")
+        asked = "openai" if self.ranker == "cached" else self.ranker
         table: Path | None = self.table if self.ranker == "file" else None
-        return {**dict.fromkeys(how), "classes": self.ranked, "table": content_digest(table) if table else None}
+        return {
+            **dict.fromkeys((*how, *paid)),
+            "ranker": asked,
+            "classes": self.ranked,
+            "table": content_digest(table) if table else None,
+        }
+
+    def outlook(self, clips: Sequence[Clip]) -> Outlook | None:
+        """What ranking the clips' transcripts would send; None where nothing is asked."""
+        from mer_plugins.text.ranking_outlook import outlook
+
+        return outlook(self, [clip.text or "" for clip in clips]) if self.ranker == "openai" else None

@@ -1,0 +1,114 @@
+"""What leaves the machine: what plugins would send to servers, and the permission to do so. Light.
+
+Permission is given with each command or call, and never kept in a file: neither a run's ``config.toml`` nor a model
+folder, which others may be handed, lets anything out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mer_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from mer_core.registry import Catalogue
+
+PERMISSION = "allow_upload"
+"""Name of the option by which a plugin is permitted to send something. It changes no fingerprint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a plugin would send to another machine for some clips. Nothing is sent to find out.
+
+    Args:
+        host: where it goes, e.g. ``api.openai.com``.
+        new: how many things would be sent.
+        cached: how many need not be, since their answers are known.
+        what: what one of them is called.
+        characters: length of all that is sent.
+        tokens: estimate of what a language model counts.
+        cost: estimate, in the currency of the prices; None if unknown.
+        prices: options that make the cost known.
+        instead: a sentence on how to do without.
+    """
+
+    host: str
+    new: int
+    cached: int = 0
+    what: str = "transcript"
+    characters: int = 0
+    tokens: int = 0
+    cost: float | None = None
+    prices: tuple[str, ...] = ()
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """An outlook, the plugin that it is of, and whether that may send."""
+
+    plugin: str
+    outlook: Outlook
+    permitted: bool
+
+    def __str__(self) -> str:
+        found = self.outlook
+        things = f"{found.new:,} {found.what}{'' if found.new == 1 else 's'}"
+        size = f"{found.characters:,} characters in all, about {found.tokens:,} tokens, {self._cost()}"
+        verb = "sends" if self.permitted else "would send"
+        return f"{self.plugin} {verb} {things} to {found.host} ({size}); {found.cached:,} are cached"
+
+    def _cost(self) -> str:
+        if self.outlook.cost is not None:
+            return f"cost about {self.outlook.cost:.2f}"
+        names = " and ".join(f"{self.plugin}.{name}" for name in self.outlook.prices)
+        return f"cost unknown: set {names}" if names else "cost unknown"
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        found = self.outlook
+        names = ("host", "what", "new", "cached", "characters", "tokens", "cost")
+        facts = {name: getattr(found, name) for name in names}
+        return {"plugin": self.plugin, **facts, "permitted": self.permitted, "told": f"{self}."}
+
+
+def sends(options: Any) -> bool:
+    """Whether a plugin may send something: its options, or their class, define ``outlook``."""
+    return callable(getattr(options, "outlook", None))
+
+
+def refuse_uploads(uploads: Sequence[Upload]) -> None:
+    """Raise before anything is sent that is not permitted.
+
+    Raises:
+        UsageError: saying what would be sent, where to, how much of it, and how to permit it or do without.
+    """
+    refused = [one for one in uploads if one.outlook.new and not one.permitted]
+    if refused:
+        instead = dict.fromkeys(one.outlook.instead for one in refused)
+        hint = ["Permit it with --allow-upload (in Python: allow_upload=True).", *filter(None, instead)]
+        raise UsageError(f"{'; '.join(map(str, refused))}.", " ".join(hint))
+
+
+def permitted(values: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    """A resolved configuration as plain data, in which every plugin that sends something is permitted to."""
+    from mer_core.spec import DeriverSpec, ExtractorSpec
+
+    found = dict(values)
+    for part, key, kind in (("streams", "extractor", ExtractorSpec), ("derivers", "name", DeriverSpec)):
+        found[part] = {name: dict(choice) for name, choice in values.get(part, {}).items()}
+        for choice in found[part].values():
+            cls = catalogue.options_class(kind, choice[key])
+            if sends(cls) and PERMISSION in cls.model_fields:
+                choice["options"] = {**choice.get("options", {}), PERMISSION: True}
+    return found
+
+
+def unpermitted(values: Any) -> Any:
+    """Plain data without any permission in it, for files."""
+    if not isinstance(values, Mapping):
+        return values
+    return {key: False if key == PERMISSION else unpermitted(value) for key, value in values.items()}

@@ -1,0 +1,44 @@
+"""Nothing leaves the machine unannounced: what an extraction would send is told, and refused unless permitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mer_core.engine import DeriverJob, EngineSettings, ExtractorJob, unanswered
+from mer_core.engine.lookup import order_derivers
+from mer_core.store import FeatureStore
+from mer_core.types import Clip
+from mer_core.uploads import PERMISSION, Outlook, Upload, refuse_uploads, sends
+from mer_core.workflows.jobs import Jobs
+from mer_core.workflows.workspace import Workspace
+
+
+def find_uploads(
+    built: Jobs, clips: Sequence[Clip], store: FeatureStore, settings: EngineSettings
+) -> tuple[Upload, ...]:
+    """What every plugin of an extraction that sends something would send for the clips that ``store`` lacks."""
+    jobs, derivers = built
+    readers = [job for job in jobs if any(sends(one.options) for one in (job, *order_derivers([job], derivers)))]
+    if not readers:
+        return ()
+    waiting = unanswered(clips, readers, derivers, store, settings)
+    asked = [job for job in (*readers, *derivers.values()) if sends(job.options) and job.name in waiting]
+    return tuple(upload for job in asked if (upload := _upload(job, waiting[job.name])))
+
+
+def _upload(job: ExtractorJob | DeriverJob, clips: Sequence[Clip]) -> Upload | None:
+    outlook: Outlook | None = job.options.outlook(clips)
+    permitted = bool(getattr(job.options, PERMISSION, False))
+    return Upload(plugin=job.spec.name, outlook=outlook, permitted=permitted) if outlook else None
+
+
+def announce_uploads(uploads: Sequence[Upload], space: Workspace) -> None:
+    """Tell what will be sent.
+
+    Raises:
+        UsageError: something of it is not permitted.
+    """
+    refuse_uploads(uploads)
+    for upload in uploads:
+        if upload.outlook.new and space.notice:
+            space.notice(f"{upload}.")
