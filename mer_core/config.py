@@ -36,6 +36,8 @@ class StreamChoice(_Part):
     extractor: str
     pooling: Literal["mean", "mean_std", "mean_var"] = "mean_std"
     options: dict[str, Any] = Field(default_factory=dict)
+    fitted: str = ""
+    """Folder of ``mer finetune``, for a supervised extractor that is not to be fitted by the run."""
 
 
 class DataChoice(_Part):
@@ -55,6 +57,20 @@ class FoldChoice(_Part):
     group: str = "speaker"
 
 
+class FittingChoice(_Part):
+    """How supervised extractors are fitted, and what is left to predict with.
+
+    ``crossfit``: ``fold`` fits one per fold, on its training part; ``nested`` gives the training clips, too, features
+    of fits that did not see them, from ``inner`` parts of it; ``single`` fits one to everything labelled, as the paper
+    did, and its score is contaminated. ``deploy``: ``folds`` keeps the members that were scored; ``refit`` fits one
+    model more, to everything labelled, whose own score is not estimated.
+    """
+
+    crossfit: Literal["fold", "nested", "single"] = "fold"
+    inner: int = Field(default=4, ge=2)
+    deploy: Literal["folds", "refit"] = "folds"
+
+
 class RunConfig(_Part):
     """Everything that decides the result of a run."""
 
@@ -62,9 +78,11 @@ class RunConfig(_Part):
     data: DataChoice = Field(default_factory=DataChoice)
     streams: dict[str, StreamChoice]
     derivers: dict[str, PluginChoice] = Field(default_factory=dict)
+    transcribe: bool = False
     fusion: PluginChoice
     trainer: PluginChoice
     folds: FoldChoice = Field(default_factory=FoldChoice)
+    fitting: FittingChoice = Field(default_factory=FittingChoice)
     preset: str = "lite"
     protocol: str = ""
     seed: int = 0

@@ -17,6 +17,7 @@ from mer_core.options import parse_pairs
 from mer_core.owners import asked_of, refuse_strangers
 from mer_core.registry import Catalogue, Entry
 from mer_core.spec import (
+    TRANSCRIPT,
     DatasetSpec,
     DeriverSpec,
     ExtractorSpec,
@@ -47,6 +48,7 @@ def make_config(
     trainer: str | None = None,
     faces: str | None = None,
     derivers: Mapping[str, str] | None = None,
+    transcribe: bool | None = None,
     pooling: str | None = None,
     folds: int | str | None = None,
     group: str | None = None,
@@ -65,6 +67,7 @@ def make_config(
         extractors: ``{"speech": "hubert"}``; several per modality with commas, an alias of your own
             as ``{"speech:mine": "hubert"}``.
         derivers: ``{"ranking": "gpt4"}``, which plugin makes an artefact; ``faces`` is short for that key.
+        transcribe: the text of clips that have sound and no text is the artefact ``transcript``.
         options: ``["acoustic.n_mels=80"]`` or ``{"acoustic": {"n_mels": 80}}``; the owner is a stream,
             an extractor, the fusion, the trainer, a deriver or the data set.
         allow_upload: let plugins send data to their servers; never taken from ``file``.
@@ -89,10 +92,15 @@ def make_config(
         for name, choice in sorted(streams.items(), key=lambda item: stream_order(item[0]))
     }
     deriver_flags = {**(derivers or {}), **({"faces": faces} if faces else {})}
+    heard = bool(transcribe if transcribe is not None else saved.get("transcribe", False))
+    made_with = _derivers(catalogue, saved, preset_spec, deriver_flags, resolved_streams, asked, heard)
+    if transcribe and TRANSCRIPT not in made_with:
+        raise UsageError("--transcribe: no stream of this run reads text.", "Add text to --modalities.")
     resolved: dict[str, Any] = {
         "data": _data(catalogue, saved, data, columns, label_map, asked),
         "streams": resolved_streams,
-        "derivers": _derivers(catalogue, saved, preset_spec, deriver_flags, resolved_streams, asked),
+        "derivers": made_with,
+        "transcribe": heard and TRANSCRIPT in made_with,
         "fusion": _choice(
             catalogue,
             FusionSpec,
@@ -211,6 +219,7 @@ def _derivers(
     flags: Mapping[str, str],
     streams: Mapping[str, Mapping[str, Any]],
     asked: dict[str, dict[str, Any]],
+    transcribe: bool,
 ) -> dict[str, Any]:
     chosen: dict[str, dict[str, Any]] = {name: {"name": deriver} for name, deriver in preset.derivers.items()}
     chosen.update(saved.get("derivers", {}))
@@ -218,7 +227,7 @@ def _derivers(
     homes = {name: catalogue.entry(ExtractorSpec, own["extractor"]).distribution for name, own in streams.items()}
     inputs = stream_inputs(catalogue, streams)
     refuse_unread({artefact: name for artefact, name in flags.items() if not made(catalogue, artefact)}, inputs)
-    found = choose_derivers(catalogue, inputs, chosen, asked, homes)
+    found = choose_derivers(catalogue, inputs, chosen, asked, homes, transcribe)
     refuse_unread(flags, inputs, found)
     return found
 

@@ -26,6 +26,7 @@ class Settings(TypedDict, total=False):
         preset, protocol, fusion, trainer: registry names.
         language: ``zh`` or ``en``, for presets that differ by it.
         derivers: which plugin makes an artefact, ``{"ranking": "gpt4"}``; ``faces`` is short for that key.
+        transcribe: fill the text of clips that have sound and no text, by the deriver of ``transcript``.
         pooling: ``mean``, ``mean_std`` or ``mean_var``.
         folds: how many, or ``"loo"``: one group left out at a time.
         group: column whose values stay together in a fold.
@@ -49,6 +50,7 @@ class Settings(TypedDict, total=False):
     trainer: str | None
     faces: str | None
     derivers: Mapping[str, str] | None
+    transcribe: bool | None
     pooling: str | None
     folds: int | str | None
     group: str | None

@@ -28,6 +28,7 @@ def command(
     language: flags.Language = None,
     faces: flags.Faces = None,
     deriver: flags.DeriverFlag = None,
+    transcribe: flags.Transcribe = None,
     option: flags.OptionFlag = None,
     column: flags.Column = None,
     label: flags.Label = None,
@@ -63,6 +64,7 @@ def command(
             modalities=modalities,
             extractor=extractor,
             deriver=deriver,
+            transcribe=transcribe,
             option=option,
             preset=preset,
             language=language,
@@ -103,6 +105,7 @@ def account(found: Extraction) -> dict[str, object]:
         "reused": report.reused,
         "missing": {stream: len(reasons) for stream, reasons in report.missing.items()},
         "failures": [{"id": f.id, "stage": f.stage, "reason": f.reason} for f in report.failures],
+        **({"transcripts": found.transcripts.model_dump()} if found.transcripts else {}),
         "seconds": report.seconds,
         "media_hours": report.media_hours,
     }
@@ -121,7 +124,9 @@ def _print(found: Extraction) -> None:
         table.add_row(stream, *map(str, counts))
     console.print(table)
     print_failures(report.failures)
-    for warning in found.warnings:
+    from mer_core.workflows.transcripts import told
+
+    for warning in (*found.warnings, *told(found.transcripts)):
         print_note(warning)
 
 

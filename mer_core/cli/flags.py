@@ -53,6 +53,15 @@ DeriverFlag = Annotated[
     list[str] | None,
     typer.Option("--deriver", metavar="ARTEFACT=NAME", help="Choose a deriver.", rich_help_panel=STREAMS),
 ]
+Transcribe = Annotated[
+    bool | None,
+    typer.Option(
+        "--transcribe/--no-transcribe",
+        help="Recognise the speech of clips without text.",
+        show_default="no",
+        rich_help_panel=STREAMS,
+    ),
+]
 Pooling = Annotated[
     str | None,
     typer.Option(help="mean, mean_std or mean_var.", show_default="mean_std", rich_help_panel=STREAMS),

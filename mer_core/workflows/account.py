@@ -74,6 +74,7 @@ def build_report(
             _reasons(extraction),
         ),
         streams=_streams(config, extraction, space),
+        transcripts=extraction.transcripts,
         folds=build.fold_facts(training.plan) if training.plan.folds else None,
         model=build.model_facts(
             training.model.summary,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
@@ -10,18 +10,21 @@ from typing import Any, Unpack
 from mer_core.config import RunConfig
 from mer_core.configure import make_config
 from mer_core.data.dataset import ClipTable
-from mer_core.engine import EngineSettings, ExtractorJob, ExtractPlan, ExtractReport
+from mer_core.engine import DeriverJob, EngineSettings, ExtractorJob, ExtractPlan, ExtractReport
 from mer_core.engine import extract as run_engine
 from mer_core.engine import plan as plan_engine
 from mer_core.registry import Catalogue
+from mer_core.report.model import Transcripts
 from mer_core.settings import Settings, refuse_unknown
 from mer_core.store import FeatureStore
 from mer_core.types import FeatureSet, StreamInfo
 from mer_core.uploads import Upload
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.features import feature_set
+from mer_core.workflows.fitted import load_state, with_state
 from mer_core.workflows.jobs import Jobs, build_jobs
 from mer_core.workflows.lost import why_empty
+from mer_core.workflows.transcripts import count_transcripts
 from mer_core.workflows.uploads import announce_uploads, find_uploads
 from mer_core.workflows.workspace import Workspace, open_workspace, pick_device
 
@@ -30,7 +33,9 @@ from mer_core.workflows.workspace import Workspace, open_workspace, pick_device
 class Extraction:
     """What an extraction left: the clips, their pooled streams and the engine's account.
 
-    ``about`` says by stream and by artefact what its fingerprint digests.
+    ``about`` says by stream and by artefact what its fingerprint digests; ``transcripts`` counts machine-made texts
+    where clips without text are transcribed. ``learners`` are supervised extractors, whose streams
+    are not there yet.
     """
 
     config: RunConfig
@@ -41,6 +46,9 @@ class Extraction:
     warnings: tuple[str, ...] = ()
     about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     uploads: tuple[Upload, ...] = ()
+    transcripts: Transcripts | None = None
+    learners: tuple[ExtractorJob, ...] = ()
+    derivers: Mapping[str, DeriverJob] = field(default_factory=dict)
 
 
 def extract(
@@ -77,11 +85,19 @@ def extract_clips(
     shard: tuple[int, int] | None = None,
     keep_frames: bool = False,
     built: Jobs | None = None,
+    learning: bool = False,
 ) -> Extraction:
-    """Like :func:`extract`, for clips that are already loaded, and for jobs that may be built already."""
+    """Like :func:`extract`, for clips that are already loaded, and for jobs that may be built already.
+
+    Args:
+        learning: set supervised extractors aside, for :func:`mer_core.workflows.learning.learn`; otherwise each
+            must have been fitted before.
+    """
     jobs, derivers = built = built or build_jobs(config, space.catalogue, table.targets.classes)
+    everything = jobs
+    jobs, learners = part_learners(config, jobs, learning)
     store = FeatureStore(space.cache.features)
-    settings = _settings(config, space, shard, keep_frames)
+    settings = engine_settings(config, space, shard, keep_frames)
     uploads = find_uploads(built, table.clips, store, settings)
     announce_uploads(uploads, space)
     groups = clip_groups(table.clips, config.folds.group)
@@ -92,22 +108,42 @@ def extract_clips(
         table=table,
         features=feature_set(table, streams, groups),
         report=report,
-        fingerprints={job.name: job.fingerprint for job in jobs},
+        fingerprints={job.name: job.fingerprint for job in everything},
         warnings=tuple(warnings),
-        about={job.name: job.about for job in (*jobs, *derivers.values())},
+        about={job.name: job.about for job in (*everything, *derivers.values())},
         uploads=uploads,
+        transcripts=count_transcripts(config, table.clips, report, space.catalogue),
+        learners=tuple(learners),
+        derivers=derivers,
     )
+
+
+def part_learners(
+    config: RunConfig, jobs: Sequence[ExtractorJob], learning: bool
+) -> tuple[list[ExtractorJob], list[ExtractorJob]]:
+    """Jobs that can be extracted at once, and those that have to be fitted first.
+
+    Args:
+        learning: count those among the latter, too, that were fitted elsewhere (``--fitted``).
+    """
+    if learning:
+        return [job for job in jobs if not job.spec.supervised], [job for job in jobs if job.spec.supervised]
+    given = {name: choice.fitted for name, choice in config.streams.items() if choice.fitted}
+    return [with_state(job, load_state(Path(given[job.name]))) if job.name in given else job for job in jobs], []
 
 
 def plan_extraction(config: RunConfig, table: ClipTable, space: Workspace) -> tuple[ExtractPlan, tuple[Upload, ...]]:
     """What :func:`extract_clips` would do, and what it would send, without doing it."""
     jobs, derivers = built = build_jobs(config, space.catalogue, table.targets.classes)
-    store, settings = FeatureStore(space.cache.features), _settings(config, space, None, False)
+    store, settings = FeatureStore(space.cache.features), engine_settings(config, space)
     plan = plan_engine(table.clips, jobs, derivers, store, settings)
     return plan, find_uploads(built, table.clips, store, settings)
 
 
-def _settings(config: RunConfig, space: Workspace, shard: tuple[int, int] | None, keep_frames: bool) -> EngineSettings:
+def engine_settings(
+    config: RunConfig, space: Workspace, shard: tuple[int, int] | None = None, keep_frames: bool = False
+) -> EngineSettings:
+    """How the engine works for this run, here."""
     return EngineSettings(
         device=pick_device(config.device),
         workers=space.workers,

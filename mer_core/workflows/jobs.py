@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mer_core.config import PluginChoice, RunConfig, StreamChoice
@@ -46,7 +47,20 @@ def build_jobs(config: RunConfig, catalogue: Catalogue, classes: Sequence[str] =
         )
         for name, choice in config.streams.items()
     ]
-    return jobs, derivers
+    return _transcribing(jobs, derivers, config, catalogue) if config.transcribe else (jobs, derivers)
+
+
+def _transcribing(
+    jobs: Sequence[ExtractorJob], derivers: Mapping[str, DeriverJob], config: RunConfig, catalogue: Catalogue
+) -> Jobs:
+    """The jobs as they are where clips without text are transcribed, and what makes transcripts if any reads text.
+
+    Their fingerprints stay: transcripts count by their content, in the digests of the clips that need one.
+    """
+    listed = [replace(job, transcribe=True) for job in jobs]
+    named = {name: replace(job, transcribe=True) for name, job in derivers.items()}
+    read = {name for job in (*listed, *named.values()) for name in job.of_silent.derived} - set(named)
+    return listed, {**_deriver_jobs({"": sorted(read)}, config.derivers, catalogue, ()), **named}
 
 
 def _options(

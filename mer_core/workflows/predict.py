@@ -25,6 +25,7 @@ from mer_core.workflows.jobs import build_jobs
 from mer_core.workflows.otherwise import refuse_otherwise, tell_otherwise
 from mer_core.workflows.overrides import override_options
 from mer_core.workflows.pipeline import load_pipeline, refuse_arrays
+from mer_core.workflows.transcripts import told
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 
@@ -88,7 +89,7 @@ def predict(
         classes=pipeline.model.targets.classes,
         predictions=tuple(_placed(one, shown[one.id], windowed) for one in answers),
         failures=(*failures, *found.report.failures, *unusable(complete, found.report)),
-        warnings=tuple(tell_otherwise(pipeline, built[0])),
+        warnings=(*tell_otherwise(pipeline, built[0]), *told(found.transcripts)),
     )
 
 

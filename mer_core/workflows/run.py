@@ -28,11 +28,12 @@ from mer_core.workflows.log import RunLog
 from mer_core.workflows.lost import refuse_failed
 from mer_core.workflows.pipeline import save_pipeline
 from mer_core.workflows.predict import as_prediction, unusable
-from mer_core.workflows.predictions import HELD_OUT, NEW, TRAINED_ON, Row, write_predictions
+from mer_core.workflows.predictions import HELD_OUT, MACHINE_MADE, NEW, TRAINED_ON, Row, write_predictions
 from mer_core.workflows.preflight import check_start
 from mer_core.workflows.scoring import OutOfFold, ensemble, out_of_fold, score_held_out, score_rows
 from mer_core.workflows.telling import Teller, with_warnings
 from mer_core.workflows.train import Training, refuse_untrainable, train
+from mer_core.workflows.transcripts import machine_made
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 FILES = {
@@ -225,6 +226,7 @@ def prediction_rows(extraction: Extraction, training: Training, scores: Scores) 
     folds[training.rows[scored]] = held_out.fold[scored]
     learnt = set(training.rows[training.data.labels >= 0].tolist())
     usable, present = any_present(features), present_modalities(features)
+    heard = machine_made(extraction.config, extraction.report)
     rows = []
     for i, clip in enumerate(clips):
         there = {name: bool(bits[i]) for name, bits in present.items()}
@@ -233,7 +235,8 @@ def prediction_rows(extraction: Extraction, training: Training, scores: Scores) 
             found = replace(found, label=None, probabilities={})
         fold = str(folds[i] + 1) if folds[i] >= 0 else ""
         seen = HELD_OUT if fold else TRAINED_ON if i in learnt else NEW
-        rows.append(Row(found, clip.split or "", clip.label or "", fold, seen))
+        made = MACHINE_MADE if clip.id in heard else ""
+        rows.append(Row(found, clip.split or "", clip.label or "", fold, seen, made))
     return rows
 
 
