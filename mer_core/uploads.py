@@ -48,18 +48,28 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """An outlook, the plugin that it is of, and whether that may send."""
+    """An outlook, the plugin that it is of, and whether that may send.
+
+    ``unheard`` counts clips without text whose speech is recognised first, so that nobody knows yet what is sent.
+    """
 
     plugin: str
     outlook: Outlook
     permitted: bool
+    unheard: int = 0
+
+    @property
+    def any(self) -> bool:
+        """Whether something is sent."""
+        return bool(self.outlook.new or self.unheard)
 
     def __str__(self) -> str:
         found = self.outlook
         things = f"{found.new:,} {found.what}{'' if found.new == 1 else 's'}"
         size = f"{found.characters:,} characters in all, about {found.tokens:,} tokens, {self._cost()}"
         verb = "sends" if self.permitted else "would send"
-        return f"{self.plugin} {verb} {things} to {found.host} ({size}); {found.cached:,} are cached"
+        more = f", and what is recognised in {self.unheard:,} clips without text," if self.unheard else ""
+        return f"{self.plugin} {verb} {things}{more} to {found.host} ({size}); {found.cached:,} are cached"
 
     def _cost(self) -> str:
         if self.outlook.cost is not None:
@@ -72,7 +82,13 @@ class Upload:
         found = self.outlook
         names = ("host", "what", "new", "cached", "characters", "tokens", "cost")
         facts = {name: getattr(found, name) for name in names}
-        return {"plugin": self.plugin, **facts, "permitted": self.permitted, "told": f"{self}."}
+        return {
+            "plugin": self.plugin,
+            **facts,
+            "unheard": self.unheard,
+            "permitted": self.permitted,
+            "told": f"{self}.",
+        }
 
 
 def sends(options: Any) -> bool:
@@ -86,7 +102,7 @@ def refuse_uploads(uploads: Sequence[Upload]) -> None:
     Raises:
         UsageError: saying what would be sent, where to, how much of it, and how to permit it or do without.
     """
-    refused = [one for one in uploads if one.outlook.new and not one.permitted]
+    refused = [one for one in uploads if one.any and not one.permitted]
     if refused:
         instead = dict.fromkeys(one.outlook.instead for one in refused)
         hint = ["Permit it with --allow-upload (in Python: allow_upload=True).", *filter(None, instead)]

@@ -182,7 +182,7 @@ def test_no_ranking() -> None:
 
 
 def test_nothing_is_sent_unless_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(EnvironmentProblem, match=r"not be sent to api.openai.com\. Permit.*allow_upload=true"):
+    with pytest.raises(EnvironmentProblem, match=r"not be sent to api.openai.com\. Permit.*--allow-upload"):
         GptRanking(options(), "cpu")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(EnvironmentProblem, match=r"OPENAI_API_KEY is not set"):

@@ -16,9 +16,10 @@ from ranking_server import GOOD, KEY, Reply, Server, serving
 from text_models import said
 
 from mer_core.plugin import Derived, Failure
-from mer_plugins.text.ranking import GptRanking, outlook
+from mer_plugins.text.ranking import GptRanking
 from mer_plugins.text.ranking_client import PATIENCE, retry_after
 from mer_plugins.text.ranking_options import RankingOptions
+from mer_plugins.text.ranking_outlook import outlook
 
 ENGLISH = Reply('["happy", "surprise", "neutral", "worried", "sad", "angry"]')
 NONSENSE = [Reply("la la la"), Reply(""), Reply(None), Reply(None, refusal="I cannot help with that, happy, sad.")]
@@ -173,7 +174,8 @@ def test_questions_at_once_are_bounded() -> None:
 def test_nothing_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(GOOD) as server:
         first = ranked(server, "a", "b", " a ")
-        assert outlook(asked(server.url), ["a", "c", "c", " "])[1:3] == (1, 1)
+        upcoming = outlook(asked(server.url), ["a", "c", "c", " "])
+        assert (upcoming.new, upcoming.cached) == (1, 1)
         assert len(server.questions) == 2
         ranked(server, "a", model="other")
         ranked(server, "a", language="en")

@@ -246,6 +246,13 @@ def test_any_plugin_may_say_what_it_sends(tmp_path: Path) -> None:
     assert len(told) == 1
 
 
+def test_texts_that_are_to_be_recognised_first_count() -> None:
+    """Nobody knows yet what they are; they are not sent unless that is permitted."""
+    upload = Upload(plugin="p", outlook=Outlook(host="x", new=0), permitted=False, unheard=7)
+    with pytest.raises(UsageError, match="0 transcripts, and what is recognised in 7 clips without text, to x"):
+        refuse_uploads([upload])
+
+
 def test_permission_in_words_and_files() -> None:
     outlook = Outlook(host="x", new=1, cached=2, cost=0.123)
     with pytest.raises(UsageError, match=r"p would send 1 transcript to x .* cost about 0\.12\); 2 are cached\."):

@@ -28,8 +28,11 @@ def find_uploads(
 
 def _upload(job: ExtractorJob | DeriverJob, clips: Sequence[Clip]) -> Upload | None:
     outlook: Outlook | None = job.options.outlook(clips)
+    if outlook is None:
+        return None
     permitted = bool(getattr(job.options, PERMISSION, False))
-    return Upload(plugin=job.spec.name, outlook=outlook, permitted=permitted) if outlook else None
+    unheard = sum(job.of(clip).heard for clip in clips)
+    return Upload(plugin=job.spec.name, outlook=outlook, permitted=permitted, unheard=unheard)
 
 
 def announce_uploads(uploads: Sequence[Upload], space: Workspace) -> None:
@@ -40,5 +43,5 @@ def announce_uploads(uploads: Sequence[Upload], space: Workspace) -> None:
     """
     refuse_uploads(uploads)
     for upload in uploads:
-        if upload.outlook.new and space.notice:
+        if upload.any and space.notice:
             space.notice(f"{upload}.")
