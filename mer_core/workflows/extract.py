@@ -164,11 +164,14 @@ def _pooled(
         pooling = config.streams[job.name].pooling
         values, present = store.table(job.fingerprint, job.about).pooled(report.keys[job.name], pooling)
         if not present.any():
-            why, remedy = why_empty(job.name, report, config, catalogue)
-            warnings.append(
-                f"No clip has {job.name}{f' ({why})' if why else ''}; the stream is left out. {remedy}".strip()
-            )
+            warnings.append(left_out(job.name, report, config, catalogue))
             continue
         info = StreamInfo(name=job.name, modality=job.spec.modality, dim=int(values.shape[1]))
         streams[job.name] = (info, values, present)
     return streams, warnings
+
+
+def left_out(stream: str, report: ExtractReport, config: RunConfig, catalogue: Catalogue) -> str:
+    """That no clip has ``stream``, and why."""
+    why, remedy = why_empty(stream, report, config, catalogue)
+    return f"No clip has {stream}{f' ({why})' if why else ''}; the stream is left out. {remedy}".strip()

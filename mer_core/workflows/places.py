@@ -28,6 +28,11 @@ class Cache:
         return self.root / "datasets"
 
     @property
+    def fits(self) -> Path:
+        """What supervised extractors learnt, and decoded samples while they learn."""
+        return self.root / "fits"
+
+    @property
     def state(self) -> Path:
         """Content hashes and the crash journal."""
         return self.root / "state"

@@ -43,17 +43,20 @@ class Training:
     plan: FoldPlan
 
 
-def train(extraction: Extraction, *, space: Workspace | None = None) -> Training:
+def train(
+    extraction: Extraction, *, space: Workspace | None = None, planned: tuple[IntArray, FoldPlan] | None = None
+) -> Training:
     """Plan the folds and fit. Test clips never reach the trainer, labelled or not.
 
     Args:
         extraction: what :func:`mer_core.workflows.extract.extract` returned, its configuration included.
+        planned: the rows to train on and the folds over them, where these were planned before.
 
     Raises:
         TooLittleDataError: nothing can be learnt; the message names the class that lacks clips.
     """
     space = space or open_workspace()
-    rows, plan = _plan(extraction, space.catalogue)
+    rows, plan = planned or _plan(extraction, space.catalogue)
     return train_rows(extraction.features, rows, plan, extraction.config, space)
 
 

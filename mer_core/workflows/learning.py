@@ -1,0 +1,168 @@
+"""A run's supervised extractors: fitted, asked for everybody's features, and checked for what they had seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mer_core.data.folds import FoldPlan
+from mer_core.engine import ExtractorJob
+from mer_core.engine import extract as run_engine
+from mer_core.store import FeatureStore
+from mer_core.types import StreamData
+from mer_core.workflows.crossfit import CrossFitting, Fitted, Part, fit_all, restricted
+from mer_core.workflows.extract import Extraction, engine_settings, left_out
+from mer_core.workflows.fitted import FittedState, load_state
+from mer_core.workflows.fold_tables import assemble, jobs_of, merged
+from mer_core.workflows.train import Training, train_rows
+from mer_core.workflows.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mer_core.aliases import IntArray
+
+States = Mapping[str, Sequence[FittedState]]
+"""By stream: one state per fold, in order, or a single one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """An extraction whose supervised streams are there, and how they came about.
+
+    Args:
+        rows: that are trained on; the folds of ``plan`` index into them. None where nothing was planned.
+        fits: by stream, what was learnt from which clips.
+    """
+
+    extraction: Extraction
+    rows: IntArray | None = None
+    plan: FoldPlan | None = None
+    fits: Mapping[str, Sequence[Fitted]] = field(default_factory=dict)
+
+    @property
+    def states(self) -> dict[str, list[FittedState]]:
+        """What predicts: the folds' own fits, without those made inside of a fold."""
+        return {name: [state for part, state in fits if not part.inner] for name, fits in self.fits.items()}
+
+    def seen(self, rows: IntArray, folds: IntArray) -> dict[str, int]:
+        """By stream, how many of ``rows`` were learnt from, label and all, by the fit of the fold that scores them.
+
+        Args:
+            folds: [N] the fold that scores each of ``rows``; -1 for all folds together.
+        """
+        found = {}
+        for name, fits in self.fits.items():
+            keys = self.extraction.report.keys[name]
+            known = {(part.fold, key) for part, state in fits if not part.inner for key in state.keys}
+            own = {part.fold for part, _ in fits}
+            count = 0
+            for row, fold in zip(rows.tolist(), folds.tolist(), strict=True):
+                asked = own if fold < 0 or own == {None} else {fold}
+                count += any((each, keys[row]) in known for each in asked)
+            found[name] = count
+        return {name: count for name, count in found.items() if count}
+
+
+def learn(extraction: Extraction, space: Workspace) -> Learning:
+    """Fit the supervised extractors of a run, fold by fold, and extract everybody's features with each fit.
+
+    Raises:
+        TooLittleDataError: nothing can be learnt.
+        PluginError: an extractor raised while it was fitted.
+    """
+    given = {
+        job.name: load_state(Path(folder))
+        for job in extraction.learners
+        if (folder := extraction.config.streams[job.name].fitted)
+    }
+    nobody: IntArray = np.empty(0, np.int64)
+    fits: dict[str, list[Fitted]] = {name: [(Part(None, nobody), state)] for name, state in given.items()}
+    rows = plan = None
+    learners = tuple(job for job in extraction.learners if job.name not in given)
+    if learners:
+        rows, plan, learnt = fit_all(_means(extraction, space, learners))
+        fits |= learnt
+    found = ask(extraction, fits, space)
+    if rows is not None and plan is not None:
+        rows, plan = restricted(plan, rows, found.features)
+    return Learning(extraction=found, rows=rows, plan=plan, fits=fits)
+
+
+def _means(extraction: Extraction, space: Workspace, learners: tuple[ExtractorJob, ...]) -> CrossFitting:
+    return CrossFitting(
+        config=extraction.config,
+        features=extraction.features,
+        clips=extraction.table.clips,
+        learners=learners,
+        derivers=extraction.derivers,
+        store=FeatureStore(space.cache.features),
+        settings=engine_settings(extraction.config, space),
+        space=space,
+    )
+
+
+def ask(extraction: Extraction, fits: Mapping[str, Sequence[Fitted]], space: Workspace) -> Extraction:
+    """``extraction`` with the streams of its supervised extractors, by ``fits``; each clip is decoded once for all."""
+    if not fits:
+        return extraction
+    config, store = extraction.config, FeatureStore(space.cache.features)
+    learners = {job.name: job for job in extraction.learners}
+    jobs = {name: jobs_of(learners[name], fits[name], extraction.features.ids) for name in fits}
+    every = [job for found in jobs.values() for job in found]
+    settings = engine_settings(config, space)
+    report = run_engine(extraction.table.clips, every, extraction.derivers, store, settings, space.progress)
+    account = merged(extraction.report, report)
+    table, folds = dict(extraction.features.table), dict[int, dict[str, StreamData]]()
+    warnings = list(extraction.warnings)
+    for name, own in jobs.items():
+        pooling = config.streams[name].pooling
+        pooled = [store.table(job.fingerprint, job.about).pooled(report.keys[job.name], pooling) for job in own]
+        data = assemble(learners[name], [part for part, _ in fits[name]], pooled)
+        if not data[None].present.any():
+            table.pop(name, None)
+            warnings.append(left_out(name, account, config, space.catalogue))
+            continue
+        table[name] = data[None]
+        for fold, part in data.items():
+            if fold is not None:
+                folds.setdefault(fold, {})[name] = part
+    features = replace(extraction.features, table=table, fold_tables=folds)
+    return replace(extraction, features=features, report=account, warnings=tuple(warnings))
+
+
+def from_states(states: States) -> dict[str, list[Fitted]]:
+    """The states of a saved model as fits whose clips are not known."""
+    nobody: IntArray = np.empty(0, np.int64)
+    return {
+        name: [(Part(number if len(found) > 1 else None, nobody), state) for number, state in enumerate(found)]
+        for name, found in states.items()
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What a run leaves to predict with: its folds together, or one model fitted to everything."""
+
+    training: Training
+    extraction: Extraction
+    states: States
+    refitted: bool = False
+
+
+def deploy(learning: Learning, training: Training, space: Workspace) -> Deployed:
+    """The run's model: ``--deploy folds`` keeps the members that were scored, ``refit`` fits one more to everything."""
+    extraction = learning.extraction
+    if extraction.config.fitting.deploy == "folds" or not training.plan.folds:
+        return Deployed(training=training, extraction=extraction, states=learning.states)
+    learners = tuple(job for job in extraction.learners if not extraction.config.streams[job.name].fitted)
+    fits = {name: list(found) for name, found in learning.fits.items()}
+    if learners:
+        fits |= fit_all(_means(extraction, space, learners), "single")[2]
+    found = ask(extraction, fits, space)
+    plan = FoldPlan(folds=(), kind="none", seed=training.plan.seed, group=training.plan.group, reason="refitted")
+    again = train_rows(found.features, training.rows, plan, extraction.config, space)
+    states = {name: [state for _, state in own] for name, own in fits.items()}
+    return Deployed(training=again, extraction=found, states=states, refitted=True)
