@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -113,11 +114,18 @@ def describe(cls: type[Options]) -> list[tuple[str, str, str, str]]:
     """Rows ``(name, type, default, description)`` of an options class, in declared order."""
     rows = []
     for name, info in cls.model_fields.items():
-        kind = getattr(info.annotation, "__name__", None)
-        shown = kind if kind and "[" not in str(info.annotation) else str(info.annotation).replace("typing.", "")
         default = "required" if info.is_required() else _shown(info.get_default(call_default_factory=True))
-        rows.append((name, shown, default, info.description or ""))
+        rows.append((name, _kind(info.annotation), default, info.description or ""))
     return rows
+
+
+def _kind(annotation: Any) -> str:
+    """A type as it is written in a class body; paths that must be there as ``file`` or ``folder``."""
+    name = getattr(annotation, "__name__", None)
+    shown = name if name and "[" not in str(annotation) else str(annotation).replace("typing.", "")
+    for kind, word in (("file", "file"), ("dir", "folder")):
+        shown = shown.replace(f"Annotated[pathlib.Path, PathType(path_type='{kind}')]", word)
+    return re.sub(r"^Optional\[(.*)\]$", r"\1 | None", shown)
 
 
 def _shown(default: Any) -> str:

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from mer_core.cli.app import run_app
 from mer_core.testing.kit import Check, CheckFailed, NotApplicable
+from mer_plugins.text.ranking_prompt import PROMPTS
 
 FIXED_WIDTH = "100"
 
@@ -148,3 +150,20 @@ def test_check_refuses_what_cannot_be_meant(
     code, _, err = mer(capsys, "check", *arguments)
     assert code == 2
     assert message in err
+
+
+@pytest.mark.parametrize("width", [80, 120, 170])
+def test_show_has_long_values_in_full(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """Nothing is cut off, however narrow the terminal; a wide one has a row per option."""
+    monkeypatch.setattr("mer_core.cli.output.PIPE_WIDTH", width)
+    _, out, _ = mer(capsys, "show", "gpt-ranking")
+    assert "…" not in out
+    assert all(cell_len(line.rstrip()) <= width for line in out.splitlines())
+    lines = [line.strip() for line in out.splitlines()]
+    flat = "".join(line.replace(" ", "") for line in lines)
+    assert PROMPTS["zh"].replace(" ", "") in flat
+    assert "gpt-ranking.allow_upload" in out
+    rows = [line for line in lines if line.startswith("gpt-ranking.timeout") and line.endswith("an answer may take.")]
+    assert ("float" in rows[0]) == ("gpt-ranking.prompt is by default" in lines) == (width > 150)

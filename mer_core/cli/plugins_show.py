@@ -143,8 +143,10 @@ def _print(console: Console, document: dict[str, Any], name: str) -> None:
         console.print(document["remedy"], markup=False)
     _print_facts(console, document)
     if document.get("options"):
+        from mer_core.cli.plugins_options import print_options
+
         console.print()
-        _print_options(console, document)
+        print_options(document["name"], document["options"], console)
 
 
 def _print_facts(console: Console, document: dict[str, Any]) -> None:
@@ -158,19 +160,6 @@ def _print_facts(console: Console, document: dict[str, Any]) -> None:
         if key not in ABOVE and value not in (None, ""):
             facts.add_row(f"[dim]{key.replace('_', ' ')}[/]", escape(_plain_text(value)))
     console.print(facts)
-
-
-def _print_options(console: Console, document: dict[str, Any]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("option", "type", "default", "what it does"):
-        table.add_column(column)
-    for option in document["options"]:
-        cells = (f"{document['name']}.{option['name']}", option["type"], option["default"], option["description"])
-        table.add_row(*map(escape, cells))
-    console.print(table)
 
 
 def _plain_text(value: Any) -> str:

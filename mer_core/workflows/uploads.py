@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mer_core.engine import DeriverJob, EngineSettings, ExtractorJob, unanswered
+from mer_core.engine import EngineSettings, unanswered
 from mer_core.engine.lookup import order_derivers
+from mer_core.engine.types import Job
 from mer_core.store import FeatureStore
 from mer_core.types import Clip
 from mer_core.uploads import PERMISSION, Outlook, Upload, refuse_uploads, sends
@@ -26,7 +27,7 @@ def find_uploads(
     return tuple(upload for job in asked if (upload := _upload(job, waiting[job.name])))
 
 
-def _upload(job: ExtractorJob | DeriverJob, clips: Sequence[Clip]) -> Upload | None:
+def _upload(job: Job, clips: Sequence[Clip]) -> Upload | None:
     outlook: Outlook | None = job.options.outlook(clips)
     if outlook is None:
         return None
