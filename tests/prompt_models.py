@@ -10,11 +10,17 @@ import open_clip
 import torch
 from open_clip.model import CLIP
 
-from mer_plugins.video.prompts import PromptedClip
+from mer_plugins.video.prompts import PromptedClip, PromptPlan, Scheme, prompted
 
 SIDE, PATCH, DIM, LAYERS = 32, 8, 16, 4
 VISION, TEXT = 128, 64
 """Widths of the towers: 2 heads and 1."""
+
+SCHEMES: list[Scheme] = ["vl", "ivlp", "vpt", "maple", "cocoop", "full"]
+SHALLOW = PromptPlan(vision_depth=3, text_depth=3)
+
+TOLERANCE = 1e-4
+"""Float32, of scores between 1 and 20: cosines times 100."""
 
 WORDS = ("anger", "surprise", "worried_face")
 
@@ -82,3 +88,12 @@ def settle(made: PromptedClip) -> PromptedClip:
 def clips(videos: int = 2, frames: int = 3) -> Any:
     """Prepared frames [videos, frames, 3, SIDE, SIDE]."""
     return 2 * values("clips", (videos, frames, 3, SIDE, SIDE))
+
+
+def made(plan: PromptPlan = SHALLOW, model: Any = None, **text: Any) -> PromptedClip:
+    """Prompts of closed form on a tiny model of the toy vocabulary."""
+    return settle(prompted(little(**text) if model is None else model, plan, WORDS, small, seed=0))
+
+
+def near(found: Any, wanted: Any, tolerance: float = TOLERANCE) -> None:
+    torch.testing.assert_close(found.detach(), torch.as_tensor(wanted).detach(), atol=tolerance, rtol=0)

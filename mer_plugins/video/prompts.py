@@ -69,7 +69,8 @@ class PromptedClip(nn.Module):
             return self.classes()
         count = len(self.tokens)
         prompts = self.prompts.seen(F.normalize(video.float(), dim=-1)).repeat_interleave(count, dim=0)
-        return encode_words(self.model, self.tokens.repeat(len(video), 1), [prompts]).unflatten(0, (-1, count))
+        said = encode_words(self.model, self.tokens.repeat(len(video), 1), [prompts])
+        return said.view(len(video), count, -1)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Scores [B, C] of videos as T prepared frames each, [B, T, 3, h, w]."""
