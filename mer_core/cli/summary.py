@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 BAR = 24
 ALL_SUBSETS = 15
+MARKS = {
+    "optimistic": "optimistic: epoch chosen on these clips",
+    "contaminated": "contaminated: an extractor learnt from these clips",
+}
 
 
 def print_summary(report: RunReport, folder: Path, console: Console) -> None:
@@ -79,7 +83,7 @@ def _sections(report: RunReport) -> list[tuple[str, Section]]:
 
 
 def _scores(title: str, section: Section) -> Table:
-    mark = "  [bold red](optimistic: epoch chosen on these clips)[/]" if section.optimistic else ""
+    mark = f"  [bold red]({MARKS[section.mark]})[/]" if section.mark else ""
     caption = f"{count(section.n, 'clip')}; 95% intervals resample {count(section.n_units, section.unit)}"
     table = Table(
         title=f"[bold]{title}[/]{mark}",

@@ -27,13 +27,21 @@ STATED = ("selection", "optimistic", "parameters", "epochs", "steps", "stacked",
 """Keys of a model's summary that the report states as they are."""
 
 
-def section(evaluation: Evaluation, selection: str = "last", optimistic: bool = False) -> Section:
-    """One set of scores. ``optimistic``: the epoch was chosen on the very clips scored here."""
+def section(
+    evaluation: Evaluation, selection: str = "last", optimistic: bool = False, contaminated: int = 0
+) -> Section:
+    """One set of scores.
+
+    Args:
+        optimistic: the epoch was chosen on the very clips scored here.
+        contaminated: of how many of these clips an extractor knew the labels.
+    """
     found = evaluation.scores
     return Section(
         **{name: score(interval) for name, interval in evaluation.intervals.items()},
         selection=selection,
         optimistic=optimistic,
+        contaminated=contaminated,
         n=found.n,
         unit=evaluation.unit,
         n_units=evaluation.n_units,

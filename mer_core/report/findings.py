@@ -42,6 +42,7 @@ def find(report: RunReport) -> tuple[str, ...]:
         *_about_modalities(report),
         *_about_clips(report),
         *(sentence(note) for note in (report.folds.notes if report.folds else ())),
+        *_about_deployment(report),
         *(sentence(note) for note in report.model.notes),
         *(sentence(note) for note in report.warnings),
     ]
@@ -58,6 +59,14 @@ def _about_data(report: RunReport) -> Iterator[str]:
         yield f"Text: {transcripts(report.transcripts)}."
 
 
+def _about_deployment(report: RunReport) -> Iterator[str]:
+    if report.model.deployed == "refit":
+        yield (
+            "The model that was saved was fitted to all labelled clips after the scoring: the scores of held-out clips"
+            " are those of its folds, and say about it only what they say about the way it was made."
+        )
+
+
 def _about_absence_of_scores(report: RunReport) -> Iterator[str]:
     metrics, n = report.metrics, report.data.n_labelled
     if metrics.cv is None and metrics.cv_reason:
@@ -68,6 +77,12 @@ def _about_absence_of_scores(report: RunReport) -> Iterator[str]:
 
 def _about_section(report: RunReport, key: str, section: Section) -> Iterator[str]:
     name = TITLES[key]
+    if section.contaminated:
+        yield (
+            f"{name}: this score is contaminated. An extractor had learnt from {section.contaminated:,} of the"
+            f" {count(section.n, 'scored clip')}, with their labels; do not compare it with scores that are clean."
+            " The option --crossfit fold, without --fitted, gives an honest one."
+        )
     if section.optimistic:
         yield (
             f"{name}: this score is optimistic. The best epoch was chosen on the very clips that are scored; do not"

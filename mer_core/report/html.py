@@ -62,7 +62,7 @@ def _view(report: RunReport) -> dict[str, Any]:
         "sections": shown,
         "confusions": {key: confusion_cells(section) for key, section in shown.items()},
         "findings": _listed_findings(report, bool(shown)),
-        "optimistic": any(section.optimistic for section in shown.values()),
+        "mark": next((section.mark for section in shown.values() if section.mark), ""),
         "worth": _worth(report),
         "facts": _facts(report),
         "training": _training(report),

@@ -79,6 +79,8 @@ class Section(Part):
     """How the scored epoch was chosen: ``last``, ``inner`` or ``val``."""
     optimistic: bool
     """True if the epoch was chosen on the very clips that are scored here."""
+    contaminated: int = 0
+    """How many of the scored clips, label and all, an extractor had learnt from."""
     n: int
     unit: str
     """What the bootstrap resampled: ``speaker``, ``clip``, or the name of a group column."""
@@ -93,6 +95,11 @@ class Section(Part):
     """Rows are true classes, columns predicted ones, in the order of ``classes``."""
     per_group: tuple[GroupLine, ...] = ()
     folds: tuple[GroupLine, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """``contaminated``, ``optimistic``, or nothing: what to say wherever the score is shown."""
+        return "contaminated" if self.contaminated else "optimistic" if self.optimistic else ""
 
 
 class Metrics(Part):
@@ -198,6 +205,10 @@ class Stream(Part):
     licence: str = ""
     weights_licence: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
+    fits: int = 0
+    """How often the extractor was fitted for this run; 0 where it does not learn."""
+    fitted: str = ""
+    """How: ``fold``, ``nested``, ``single``, or ``given`` where it was fitted elsewhere."""
 
 
 class Curve(Part):
@@ -236,6 +247,8 @@ class ModelFacts(Part):
     notes: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
     """Resolved options of trainer and fusion."""
+    deployed: str = "folds"
+    """What predicts new clips: ``folds``, the members that were scored, or ``refit``, one fitted to everything."""
 
 
 class Unlabelled(Part):

@@ -167,11 +167,19 @@ def headline(report: RunReport) -> tuple[str, ...]:
     return tuple(lines) or (f"No score. {sentence(report.metrics.cv_reason or '')}".strip(),)
 
 
+MARKS = {
+    "": "",
+    "optimistic": " OPTIMISTIC: the best epoch was chosen on the scored clips.",
+    "contaminated": " CONTAMINATED: an extractor had learnt from scored clips.",
+}
+"""What a headline adds, by the mark of its section."""
+
+
 def _sentence(name: str, section: Section) -> str:
-    optimistic = " OPTIMISTIC: the best epoch was chosen on the scored clips." if section.optimistic else ""
+    mark = MARKS[section.mark]
     return (
         f"{name}: WAF {number(section.waf.value)} ({bounds(section.waf)}; {resampled(section)}),"
-        f" {count(section.n, 'clip')}.{optimistic}"
+        f" {count(section.n, 'clip')}.{mark}"
         if section.waf.low is not None
-        else f"{name}: WAF {number(section.waf.value)} ({resampled(section)}), {count(section.n, 'clip')}.{optimistic}"
+        else f"{name}: WAF {number(section.waf.value)} ({resampled(section)}), {count(section.n, 'clip')}.{mark}"
     )

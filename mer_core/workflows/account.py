@@ -29,6 +29,7 @@ from mer_core.spec import ExtractorSpec, digest
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import any_present, present_modalities
+from mer_core.workflows.learning import Learning
 from mer_core.workflows.log import RunLog
 from mer_core.workflows.lost import failed_streams
 from mer_core.workflows.preflight import protocol_gaps
@@ -44,7 +45,7 @@ PACKAGES = ("mer-toolkit", "torch", "numpy", "av", "opencv-python-headless", "li
 def build_report(
     name: str,
     config: RunConfig,
-    extraction: Extraction,
+    learning: Learning,
     training: Training,
     scores: Scores,
     failures: Sequence[ClipFailure],
@@ -54,7 +55,7 @@ def build_report(
     files: Mapping[str, str],
 ) -> RunReport:
     """The report of a finished run."""
-    features = extraction.features
+    extraction, features = learning.extraction, learning.extraction.features
     present = present_modalities(features)
     return RunReport(
         name=name,
@@ -73,7 +74,7 @@ def build_report(
             {name: present.get(name, np.zeros(len(features.ids), bool)).tolist() for name in config.modalities},
             _reasons(extraction),
         ),
-        streams=_streams(config, extraction, space),
+        streams=_streams(config, learning, space),
         transcripts=extraction.transcripts,
         folds=build.fold_facts(training.plan) if training.plan.folds else None,
         model=build.model_facts(
@@ -81,7 +82,7 @@ def build_report(
             readable(config.fusion.name),
             readable(config.trainer.name),
             **{readable(config.fusion.name): config.fusion.options},
-        ),
+        ).model_copy(update={"deployed": "refit" if scores.refitted else "folds"}),
         unlabelled=_unlabelled(extraction, scores),
         provenance=_provenance(config, extraction, training, space, command),
         timing={**log.timing, "total": log.seconds},
@@ -116,13 +117,13 @@ def _metrics(training: Training, scores: Scores, extraction: Extraction) -> Metr
     summary = training.model.summary
     selection, optimistic = str(summary.get("selection", UNSTATED)), bool(summary.get("optimistic", False))
     found = scores.cross_validated
-    held_out = None if found is None else build.section(found, selection, optimistic)
+    held_out = None if found is None else build.section(found, selection, optimistic, scores.seen_held_out)
     fixed = _section_name(training) == "val"
     return Metrics(
         cv=None if fixed else held_out,
         cv_reason=build.cv_reason(training.plan),
         val=held_out if fixed else None,
-        test=None if scores.test is None else build.section(scores.test, selection, False),
+        test=None if scores.test is None else build.section(scores.test, selection, False, scores.seen_test),
         test_reason=None if scores.test else _no_test(extraction),
     )
 
@@ -167,8 +168,8 @@ def _reasons(extraction: Extraction) -> dict[str, dict[str, str]]:
     return found
 
 
-def _streams(config: RunConfig, extraction: Extraction, space: Workspace) -> tuple[Stream, ...]:
-    report = extraction.report
+def _streams(config: RunConfig, learning: Learning, space: Workspace) -> tuple[Stream, ...]:
+    extraction, report = learning.extraction, learning.extraction.report
     rows = []
     for name, choice in config.streams.items():
         entry = space.catalogue.entry(ExtractorSpec, choice.extractor)
@@ -190,9 +191,16 @@ def _streams(config: RunConfig, extraction: Extraction, space: Workspace) -> tup
                 licence=entry.spec.licence,
                 weights_licence=entry.spec.weights_licence,
                 options=choice.options,
+                fits=0 if choice.fitted else len(learning.fits.get(name, ())),
+                fitted=("given" if choice.fitted else _kind(learning)) if name in learning.fits else "",
             )
         )
     return tuple(rows)
+
+
+def _kind(learning: Learning) -> str:
+    """How the supervised extractors were fitted: without folds there is but one fit."""
+    return learning.extraction.config.fitting.crossfit if learning.plan and learning.plan.folds else "single"
 
 
 def _unlabelled(extraction: Extraction, scores: Scores) -> Unlabelled:

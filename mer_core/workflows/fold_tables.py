@@ -59,7 +59,8 @@ def _mean(folds: Sequence[StreamData]) -> StreamData:
     for data in folds:
         total += np.where(data.present[:, None], data.values, 0)
     counts = np.maximum(present.sum(axis=0), 1)[:, None]
-    return StreamData(folds[0].info, (total / counts).astype(np.float32), np.asarray(present.any(axis=0), dtype=np.bool_))
+    values = (total / counts).astype(np.float32)
+    return StreamData(folds[0].info, values, np.asarray(present.any(axis=0), dtype=np.bool_))
 
 
 def merged(report: ExtractReport, found: ExtractReport) -> ExtractReport:

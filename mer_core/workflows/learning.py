@@ -47,23 +47,26 @@ class Learning:
         """What predicts: the folds' own fits, without those made inside of a fold."""
         return {name: [state for part, state in fits if not part.inner] for name, fits in self.fits.items()}
 
-    def seen(self, rows: IntArray, folds: IntArray) -> dict[str, int]:
-        """By stream, how many of ``rows`` were learnt from, label and all, by the fit of the fold that scores them.
+    @property
+    def planned(self) -> tuple[IntArray, FoldPlan] | None:
+        """Rows and folds, where there was something to plan for."""
+        return None if self.rows is None or self.plan is None else (self.rows, self.plan)
+
+    def seen(self, rows: IntArray, folds: IntArray) -> int:
+        """How many of ``rows`` were learnt from, label and all, by a fit that makes the features they are scored on.
 
         Args:
             folds: [N] the fold that scores each of ``rows``; -1 for all folds together.
         """
-        found = {}
-        for name, fits in self.fits.items():
-            keys = self.extraction.report.keys[name]
-            known = {(part.fold, key) for part, state in fits if not part.inner for key in state.keys}
-            own = {part.fold for part, _ in fits}
-            count = 0
-            for row, fold in zip(rows.tolist(), folds.tolist(), strict=True):
-                asked = own if fold < 0 or own == {None} else {fold}
-                count += any((each, keys[row]) in known for each in asked)
-            found[name] = count
-        return {name: count for name, count in found.items() if count}
+        return sum(self._knows(int(row), int(fold)) for row, fold in zip(rows, folds, strict=True))
+
+    def _knows(self, row: int, fold: int) -> bool:
+        return any(
+            self.extraction.report.keys[name][row] in state.keys
+            for name, fits in self.fits.items()
+            for part, state in fits
+            if not part.inner and (fold < 0 or part.fold in (None, fold))
+        )
 
 
 def learn(extraction: Extraction, space: Workspace) -> Learning:

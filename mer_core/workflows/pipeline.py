@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,21 @@ from mer_core.protocols import Fusion, Model, Trainer
 from mer_core.registry import Catalogue, Entry
 from mer_core.spec import DeriverSpec, ExtractorSpec, FusionSpec, PluginSpec, TrainerSpec
 from mer_core.uploads import unpermitted
+from mer_core.workflows.fitted import FittedState, copy_state, load_state
 from mer_core.workflows.guarded import guard
 from mer_core.workflows.workspace import Workspace, pick_device
 
 PIPELINE_FILE = "pipeline.json"
 PIPELINE_SCHEMA = 1
+FITTED = "fitted"
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """A model with everything that is needed to feed it.
 
-    ``about`` says what shaped each stream's features; empty for models that were saved without.
+    ``about`` says what shaped each stream's features; empty for models that were saved without. ``states`` are what
+    supervised extractors learnt, by stream: one per fold, or a single one.
     """
 
     config: RunConfig
@@ -37,6 +40,7 @@ class Pipeline:
     fingerprints: Mapping[str, str]
     facts: Mapping[str, Any]
     about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    states: Mapping[str, Sequence[FittedState]] = field(default_factory=dict)
 
 
 def make_fusion(config: RunConfig, catalogue: Catalogue) -> Fusion:
@@ -75,10 +79,18 @@ def save_pipeline(
     catalogue: Catalogue,
     facts: Mapping[str, Any],
     about: Mapping[str, Mapping[str, Any]] | None = None,
+    states: Mapping[str, Sequence[FittedState]] | None = None,
 ) -> None:
-    """Write the model and ``pipeline.json`` into ``folder``."""
+    """Write the model, what its supervised extractors learnt, and ``pipeline.json`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder)
+    fitted = {
+        stream: [f"{FITTED}/{number}-{fold}" for fold in range(len(found))]
+        for number, (stream, found) in enumerate((states or {}).items())
+    }
+    for stream, places in fitted.items():
+        for state, place in zip((states or {})[stream], places, strict=True):
+            copy_state(state, folder / place)
     document = {
         "schema": PIPELINE_SCHEMA,
         "classes": list(model.targets.classes),
@@ -88,6 +100,7 @@ def save_pipeline(
         "versions": {name: _version(catalogue, choice.extractor) for name, choice in config.streams.items()},
         "fingerprints": dict(fingerprints),
         "about": dict(about or {}),
+        "fitted": fitted,
         "config": unpermitted(config.model_dump(mode="json")),
         "facts": dict(facts),
     }
@@ -114,6 +127,7 @@ def load_pipeline(folder: Path, space: Workspace, device: str | None = None) -> 
         document["fingerprints"],
         document["facts"],
         document.get("about", {}),
+        {name: [load_state(folder / place) for place in places] for name, places in document.get("fitted", {}).items()},
     )
 
 

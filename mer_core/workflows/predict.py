@@ -22,9 +22,11 @@ from mer_core.workflows.data import load_data
 from mer_core.workflows.extract import extract_clips
 from mer_core.workflows.features import any_present, present_modalities
 from mer_core.workflows.jobs import build_jobs
+from mer_core.workflows.learning import ask, from_states
 from mer_core.workflows.otherwise import refuse_otherwise, tell_otherwise
 from mer_core.workflows.overrides import override_options
 from mer_core.workflows.pipeline import load_pipeline, refuse_arrays
+from mer_core.workflows.scoring import ensemble
 from mer_core.workflows.transcripts import told
 from mer_core.workflows.workspace import Workspace, open_workspace
 
@@ -82,7 +84,8 @@ def predict(
     table = ClipTable(tuple(clips), pipeline.model.targets, table.source, table.notes)
     built = build_jobs(config, space.catalogue, table.targets.classes)
     refuse_otherwise(pipeline, built[0], asked, space.catalogue)
-    found = extract_clips(config, table, space, built=built)
+    found = extract_clips(config, table, space, built=built, learning=True)
+    found = ask(found, from_states(pipeline.states), space)
     complete = complete_streams(found.features, pipeline.model)
     answers = answer(pipeline.model, complete)
     return Predictions(
@@ -107,7 +110,7 @@ def complete_streams(features: FeatureSet, model: Model) -> FeatureSet:
 
 def answer(model: Model, features: FeatureSet) -> list[Prediction]:
     """One prediction per clip that has at least one stream."""
-    probabilities = model.predict(features.table)
+    probabilities = ensemble(model, features)
     usable, present = any_present(features), present_modalities(features)
     return [
         as_prediction(

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -24,17 +24,21 @@ from mer_core.workflows.account import build_report
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.extract import Extraction, extract_clips
 from mer_core.workflows.features import any_present, present_modalities
+from mer_core.workflows.learning import Deployed, Learning, deploy, learn
 from mer_core.workflows.log import RunLog
 from mer_core.workflows.lost import refuse_failed
 from mer_core.workflows.pipeline import save_pipeline
 from mer_core.workflows.predict import as_prediction, unusable
 from mer_core.workflows.predictions import HELD_OUT, MACHINE_MADE, NEW, TRAINED_ON, Row, write_predictions
 from mer_core.workflows.preflight import check_start
-from mer_core.workflows.scoring import OutOfFold, ensemble, out_of_fold, score_held_out, score_rows
+from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out, score_rows
 from mer_core.workflows.telling import Teller, with_warnings
 from mer_core.workflows.train import Training, refuse_untrainable, train
 from mer_core.workflows.transcripts import machine_made
 from mer_core.workflows.workspace import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from mer_core.aliases import IntArray
 
 FILES = {
     "report.html": "the report, to read",
@@ -63,7 +67,9 @@ class RunResult:
 class Scores:
     """All scores of a run; None where there is nothing to score.
 
-    ``everybody`` [N, C] are the ensemble's probabilities for all clips, trained on or not.
+    ``everybody`` [N, C] are the saved model's probabilities for all clips, trained on or not. ``seen_held_out`` and
+    ``seen_test`` count scored clips whose label an extractor had learnt. ``refitted``: the saved model was fitted to
+    everything afterwards.
     """
 
     held_out: OutOfFold
@@ -71,6 +77,9 @@ class Scores:
     cross_validated: Evaluation | None
     test: Evaluation | None
     subsets: tuple[SubsetScore, ...]
+    seen_held_out: int = 0
+    seen_test: int = 0
+    refitted: bool = False
 
 
 def run(
@@ -119,27 +128,35 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
     with log.watch("preflight"):
         check_start(config, table.targets, space.catalogue)
     with log.stage("extract", clips=len(table.clips)):
-        extraction = extract_clips(config, table, space)
+        extraction = extract_clips(config, table, space, learning=True)
         for upload in extraction.uploads:
             log.write("upload", **upload.document())
         _log_tracebacks(extraction, log)
         refuse_failed(extraction.report, config, space.catalogue, log.file)
+    learning = Learning(extraction=extraction)
+    if extraction.learners:
+        with log.stage("fit", extractors=[job.name for job in extraction.learners]):
+            learning = learn(extraction, space)
+            extraction = learning.extraction
+            refuse_failed(extraction.report, config, space.catalogue, log.file)
     failures = run_failures(extraction)
     teller.features(extraction, failures)
     with log.stage("train"):
-        training = train(extraction, space=space)
+        training = train(extraction, space=space, planned=learning.planned)
+        deployed = deploy(learning, training, space)
     with log.stage("evaluate"):
-        scores = evaluate_run(extraction, training, config)
+        scores = evaluate_run(learning, training, deployed, config)
     teller.folds(scores.held_out, training.data)
     write_config(config, folder / "config.toml")
     with log.watch("save"):
         facts, about = {"run": folder.name}, {name: extraction.about[name] for name in config.streams}
-        save_pipeline(folder / "model", config, training.model, extraction.fingerprints, space.catalogue, facts, about)
+        model, prints, states = deployed.training.model, extraction.fingerprints, deployed.states
+        save_pipeline(folder / "model", config, model, prints, space.catalogue, facts, about, states)
     save_folds(folder / "folds.json", training.plan, training.data.ids)
     rows = prediction_rows(extraction, training, scores)
     modalities = tuple(present_modalities(extraction.features))
     write_predictions(folder / "predictions.csv", rows, table.targets.classes, modalities)
-    report = build_report(folder.name, config, extraction, training, scores, failures, log, space, command, FILES)
+    report = build_report(folder.name, config, learning, training, scores, failures, log, space, command, FILES)
     report = with_warnings(report, teller.warnings)
     report.save(folder)
     log.write("finished", seconds=log.seconds)
@@ -188,25 +205,38 @@ def make_folder(out: Path | None) -> Path:
     return folder
 
 
-def evaluate_run(extraction: Extraction, training: Training, config: RunConfig) -> Scores:
-    """Out-of-fold scores, subsets of modalities, and the test split, read here for the first time."""
+def evaluate_run(learning: Learning, training: Training, deployed: Deployed, config: RunConfig) -> Scores:
+    """Out-of-fold scores, subsets of modalities, and the test split, read here for the first time.
+
+    Held-out clips are scored by their fold's member; test clips by the model that is saved.
+    """
     data, model = training.data, training.model
     held_out = out_of_fold(model, data)
-    everybody = ensemble(model, extraction.features)
+    everybody = ensemble(deployed.training.model, deployed.extraction.features)
     cross_validated, subsets = score_held_out(model, data, held_out, config.folds.group, config.seed)
+    tested = _tested(learning.extraction)
+    scored = held_out.rows[data.labels[held_out.rows] >= 0]
     return Scores(
         held_out=held_out,
         everybody=everybody,
         cross_validated=cross_validated,
-        test=_score_test(extraction, everybody, config),
+        test=_score_test(learning.extraction, tested, everybody, config),
         subsets=subsets,
+        seen_held_out=learning.seen(training.rows[scored], held_out.fold[scored]),
+        seen_test=learning.seen(tested, np.full(len(tested), NO_FOLD)),
+        refitted=deployed.refitted,
     )
 
 
-def _score_test(extraction: Extraction, everybody: np.ndarray, config: RunConfig) -> Evaluation | None:
+def _tested(extraction: Extraction) -> IntArray:
+    """Rows of the test split that have a stream."""
+    usable = any_present(extraction.features)
+    clips = extraction.table.clips
+    return np.asarray([i for i, clip in enumerate(clips) if clip.split == "test" and usable[i]], dtype=np.int64)
+
+
+def _score_test(extraction: Extraction, rows: IntArray, everybody: np.ndarray, config: RunConfig) -> Evaluation | None:
     clips, features = extraction.table.clips, extraction.features
-    usable = any_present(features)
-    rows = np.asarray([i for i, clip in enumerate(clips) if clip.split == "test" and usable[i]], dtype=np.int64)
     if not len(rows):
         return None
     groups = clip_groups([clips[row] for row in rows], config.folds.group)
