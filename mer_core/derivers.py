@@ -14,6 +14,9 @@ from mer_core.spec import TRANSCRIPT, DeriverSpec, ExtractorSpec, Input, declare
 
 Choices = dict[str, dict[str, Any]]
 
+USUAL = {"faces": "haar"}
+"""Which of several makers is meant where nobody says: the one that needs neither weights nor a program."""
+
 
 def stream_inputs(catalogue: Catalogue, streams: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Input]]:
     """What each stream reads, by stream name; ``streams`` maps it to its extractor and options."""
@@ -85,6 +88,8 @@ def only_deriver(catalogue: Catalogue, artefact: str, reader: str, home: str = "
             similar_artefact(catalogue, artefact)
             or "Install one that does; 'mer plugins list --kind deriver' shows those that are there.",
         )
+    if USUAL.get(artefact) in names:
+        return USUAL[artefact]
     if len(names) > 1:
         raise UsageError(
             f"{reader} reads {artefact!r}, which {', '.join(names)} make.",

@@ -64,7 +64,7 @@ def test_boxes_landmarks_and_scores_are_those_of_the_network(tmp_path: Path, str
     sides = np.array(SIDES[stride])
     assert found.box[:2] == pytest.approx(np.array((96, 64)) + CENTRE - sides / 2, abs=1e-3)
     assert found.box[2:] == pytest.approx(sides, rel=1e-5)
-    assert found.points == pytest.approx(POINTS + (96, 64), abs=1e-3)
+    assert found.points == pytest.approx(POINTS + np.array((96, 64)), abs=1e-3)
     assert found.score == pytest.approx(SURE**0.5, abs=1e-5)
 
 
@@ -124,7 +124,7 @@ def test_five_points_align_a_turned_face_to_the_published_targets() -> None:
 
 def test_a_video_gives_aligned_faces(network: Path, tmp_path: Path) -> None:
     images = [np.repeat(np.repeat(cells((96, 64), side=16), 3, 0), 3, 1) for _ in range(8)]
-    clip = Clip(id="x", video=write_media(tmp_path / "x.mp4", images, rate=5, pixels="yuv420p"))
+    clip = Clip(id="x", video=write_media(tmp_path / "x.mp4", images, fps=5, pixels="yuv420p"))
     options = YunetOptions(model=str(network), max_side=WIDTH)
     decoded = decode_inputs(clip, options.inputs(), {})
     [answer] = Yunet(options).derive([Sample("x", decoded)])
@@ -155,7 +155,7 @@ def test_weights_are_found_by_name_or_the_command_is_said(tmp_path: Path, monkey
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.delenv("MER_WEIGHTS", raising=False)
-    with pytest.raises(MissingWeightsError, match="weights yunet .licence MIT.*Run: mer weights fetch yunet"):
+    with pytest.raises(MissingWeightsError, match=r"weights yunet .licence MIT.*Run: mer weights fetch yunet"):
         Yunet()
     (tmp_path / "prepared" / "yunet").mkdir(parents=True)
     write_yunet(tmp_path / "prepared" / "yunet" / "face_detection_yunet_2023mar.onnx")

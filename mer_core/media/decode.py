@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mer_core.errors import MediaError, MerError
 from mer_core.media.audio import read_audio, read_plain, read_sound
 from mer_core.media.container import Media
+from mer_core.media.crops import StoredFaces
 from mer_core.media.probe import held_until
 from mer_core.media.video import VideoReader
 from mer_core.spec import TRANSCRIPT, AudioInput, DerivedInput, FramesInput, Input, TextInput, Transcribed
@@ -121,10 +123,13 @@ class ClipReader:
     ) -> dict[str, Answer]:
         if not wanted:
             return {}
+        track = main_face(derived) if any(spec.faces for spec in wanted.values()) else None
+        if isinstance(track, StoredFaces):
+            whole = {name: spec for name, spec in wanted.items() if not spec.faces}
+            return {**_stored(track, wanted), **self._frames(whole, derived)}
         reader = self._pictures()
         if not isinstance(reader, VideoReader):
             return dict.fromkeys(wanted, reader)
-        track = face_track(derived) if any(spec.faces for spec in wanted.values()) else None
         answers: dict[str, Answer] = {}
         blocks: dict[str, FramesInput] = {}
         for name, spec in wanted.items():
@@ -182,14 +187,25 @@ class ClipReader:
         )
 
 
-def face_track(derived: Mapping[str, Derived | Missing | Failure]) -> FaceTrack | Missing | Failure:
-    """The face track among what was derived, or why there is none."""
+def main_face(
+    derived: Mapping[str, Derived | Missing | Failure],
+) -> FaceTrack | StoredFaces | Missing | Failure:
+    """The track or the stored pictures of the main face among what was derived, or why there are none."""
     found = derived.get("faces", Failure("faces were not derived", "decode"))
     if not isinstance(found, Derived):
         return found
     from mer_core.media.faces import FaceTrack
 
-    return guarded(lambda: FaceTrack.from_derived(found), stage="faces")
+    kind = StoredFaces if "pictures" in found.info else FaceTrack
+    return guarded(lambda: kind.from_derived(found), stage="faces")
+
+
+def _stored(faces: StoredFaces, wanted: Mapping[str, FramesInput]) -> dict[str, Answer]:
+    """Answers to those of ``wanted`` that ask for faces."""
+    asked = {name: spec for name, spec in wanted.items() if spec.faces}
+    streams = {name: faces.stream(spec) for name, spec in asked.items() if spec.stream}
+    blocks = {name: guarded(partial(faces.read, asked[name]), "faces") for name in asked.keys() - streams.keys()}
+    return {**streams, **blocks}
 
 
 def heard_text(clip: Clip, derived: Mapping[str, Derived | Missing | Failure]) -> Text | Missing | Failure:

@@ -214,6 +214,13 @@ class PictureStream:
         with self._reader.reopened() as reader:
             yield from reader.picked(self._request, self._track)
 
+    def timeline(self) -> list[float]:
+        """Presentation times in seconds of all frames of the segment, read without decoding them."""
+        if not self._reader.closed:
+            return self._reader.timeline()
+        with self._reader.reopened() as reader:
+            return reader.timeline()
+
 
 Taken = tuple[float, "ImageArray", float]
 """(time, image, quality) of a frame that was picked."""

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from mer_core.errors import EnvironmentProblem, UsageError
-from mer_core.media.decode import ClipReader, guarded
+from mer_core.media.crops import StoredFaces
+from mer_core.media.decode import ClipReader, guarded, main_face
 from mer_core.media.faces import FaceTrack
 from mer_core.protocols import Deriver, Progress
 from mer_core.spec import FramesInput, Input
@@ -91,9 +92,11 @@ def _panel(clip: Clip, deriver: Deriver, inputs: Mapping[str, Input], per_clip: 
             {"view": FramesInput(count=1, max_side=VIEW), "crops": FramesInput(count=per_clip, faces=True, size=TILE)},
             {"faces": found},
         )
-    track = FaceTrack.from_derived(found) if isinstance(found, Derived) else None
+    faces = main_face({"faces": found})
+    track = faces if isinstance(faces, FaceTrack) else None
     panel = _paper(HEADER + TILE + CAPTION, VIEW + (GAP + TILE) * per_clip)
-    _text(panel, _header(clip, track), (0, HEADER - 7), INK if track else ALARM, 0.45)
+    none = isinstance(faces, Missing | Failure)
+    _text(panel, _header(clip, faces), (0, HEADER - 7), ALARM if none else INK, 0.45)
     view, crops = shown["view"], shown["crops"]
     if isinstance(view, Frames):
         _paste(panel, _marked(view, track), 0, HEADER)
@@ -104,14 +107,15 @@ def _panel(clip: Clip, deriver: Deriver, inputs: Mapping[str, Input], per_clip: 
     return panel
 
 
-def _header(clip: Clip, track: FaceTrack | None) -> str:
+def _header(clip: Clip, faces: FaceTrack | StoredFaces | Missing | Failure) -> str:
     name = clip.id.encode("ascii", "backslashreplace").decode()
-    if track is None:
+    if isinstance(faces, Missing | Failure):
         return f"{name}   no face"
-    facts = track.quality()
-    line = f"{name}   seen in {facts['coverage']:.0%} of {track.frames_seen} frames"
-    line += f", {facts['size']:.0f} px, score {facts['score']:.2f}"
-    return line + (f", {facts['jumps']:.0f} jumps" if facts["jumps"] else "")
+    facts = faces.quality()
+    line = f"{name}   seen in {facts['coverage']:.0%} of {faces.frames_seen} frames"
+    line += f", {facts['size']:.0f} px" if "size" in facts else ", cut before"
+    line += f", score {facts['score']:.2f}"
+    return line + (f", {facts['jumps']:.0f} jumps" if facts.get("jumps") else "")
 
 
 def _marked(view: Frames, track: FaceTrack | None) -> ImageArray:

@@ -26,4 +26,14 @@ DERIVERS = [
         weights=YUNET,
         weights_licence="MIT",
     ),
+    DeriverSpec(
+        name="openface",
+        target="mer_plugins.faces.openface:OpenFace",
+        options="mer_plugins.faces.openface_options:OpenFaceOptions",
+        summary="main face of a clip from an installed OpenFace 2, its output, or MERTools' openface_face",
+        produces="faces",
+        inputs={"frames": FramesInput(stream=True)},
+        per_thread=True,
+        weights_licence="OpenFace itself: academic, non-commercial (not part of mer)",
+    ),
 ]
