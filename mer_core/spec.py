@@ -312,6 +312,12 @@ def declared_inputs(spec: ExtractorSpec | DeriverSpec, options: Any) -> dict[str
     return dict(compute()) if callable(compute) else dict(spec.inputs)
 
 
+def declared_level(spec: ExtractorSpec, options: Any) -> str:
+    """The level of an extractor's features under the given options (the options class may compute it)."""
+    compute = getattr(options, "feature_level", None)
+    return str(compute()) if callable(compute) else spec.level
+
+
 def derived_names(inputs: Mapping[str, Input]) -> tuple[str, ...]:
     """Names of the derived artefacts that ``inputs`` read, sorted; aligned faces read ``faces``."""
     named = {item.name for item in inputs.values() if isinstance(item, DerivedInput)}

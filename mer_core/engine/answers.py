@@ -86,7 +86,7 @@ def check_answer(job: Job, dim: int, answer: Any) -> Answer:
         return answer
     if isinstance(job, ExtractorJob):
         wrong = f"returned {type(answer).__name__}, not Features" if not isinstance(answer, Features) else ""
-        wrong = wrong or wrong_features(answer, dim, job.spec.level)
+        wrong = wrong or wrong_features(answer, dim, job.level)
         return Failure(wrong) if wrong else Features(np.asarray(answer.values, np.float32), answer.times)
     wrong = (
         f"returned {type(answer).__name__}, not Derived" if not isinstance(answer, Derived) else wrong_derived(answer)

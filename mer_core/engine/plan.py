@@ -30,7 +30,7 @@ def estimate(clips: Sequence[Clip], lookup: Lookup, store: FeatureStore, keep_fr
     tables = store.tables()
 
     def part(job: Job) -> StreamPlan:
-        frames = keep_frames and isinstance(job, ExtractorJob) and job.spec.level == "frame"
+        frames = keep_frames and isinstance(job, ExtractorJob) and job.level == "frame"
         each = bytes_per_clip(job, tables, frames)
         guess = FRAME_BYTES if frames else POOLED_BYTES
         size = int(extract[job.name] * (guess if each is None else each))

@@ -16,6 +16,7 @@ from mer_core.spec import (
     Input,
     TextInput,
     declared_inputs,
+    declared_level,
     derived_names,
     transcribed,
 )
@@ -103,6 +104,11 @@ class ExtractorJob(Job):
     def wants(self, clip: Clip) -> bool:
         """Whether the clip is among those to answer."""
         return self.only is None or clip.id in self.only
+
+    @property
+    def level(self) -> str:
+        """The level of the features under these options."""
+        return declared_level(self.spec, self.options)
 
     @property
     def plugin_class(self) -> type[Any]:

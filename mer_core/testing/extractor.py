@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mer_core.spec import ExtractorSpec
+from mer_core.spec import ExtractorSpec, declared_level
 from mer_core.testing import answering
 from mer_core.testing.answering import SHORT, SILENT, require_answer, require_sequence
 from mer_core.testing.bench import FIT_SEED, MIXED, ORDINARY, Bench, bench
@@ -52,7 +52,7 @@ def dimension(subject: Subject) -> None:
         "columns, a whole number above 0.",
     )
     answer = at.alone(ORDINARY)
-    wrong = wrong_features(_without_flaws(answer), int(declared), spec.level)
+    wrong = wrong_features(_without_flaws(answer), int(declared), declared_level(spec, subject.options))
     require(not wrong, f"{ORDINARY}: {wrong}. Correct dim, the level of the spec or the features.")
     now = at.instance.dim
     require(now == declared, f"dim was {declared} before the first clip and is {now} after it: it must not change.")

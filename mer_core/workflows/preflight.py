@@ -60,7 +60,7 @@ def _true_streams(config: RunConfig, catalogue: Catalogue, classes: Sequence[str
     found = {}
     for job in build_jobs(config, catalogue, classes)[0]:
         dim = int(make_instance(job, "cpu").dim)
-        width = dim if job.spec.level == "clip" else pooled_dim(dim, config.streams[job.name].pooling)
+        width = dim if job.level == "clip" else pooled_dim(dim, config.streams[job.name].pooling)
         found[job.name] = _stream(job.name, width)
     return found
 
