@@ -19,7 +19,7 @@ from mer_core.spec import KINDS
 
 PAGE = Path(__file__).parent.parent / "docs" / "plugins" / "reference.md"
 SPECS = [value for name, value in vars(plugin).items() if name.endswith("Spec") and name != "TargetSpec"]
-INPUTS = [plugin.AudioInput, plugin.FramesInput, plugin.TextInput, plugin.DerivedInput]
+INPUTS = [plugin.AudioInput, plugin.FramesInput, plugin.TextInput, plugin.DerivedInput, plugin.Outlook]
 PROTOCOLS = [
     plugin.Extractor, plugin.StreamExtractor, plugin.SupervisedExtractor, plugin.Deriver, plugin.Fusion,
     plugin.Trainer, plugin.TrainingData, plugin.Model, plugin.Dataset,
@@ -152,6 +152,7 @@ HELPERS = {
     "mer_core.presence": "Presence",
     "mer_core.media.align": "Aligned faces",
     "mer_core.media.faces": "Face tracks",
+    "mer_core.media.crops": "Stored faces",
     "mer_core.media.sampling": "Segments",
 }
 

@@ -29,7 +29,10 @@ WHOLE = (
 )
 """Modules of which everything without an underscore is public."""
 
-PARTS = {"mer_core.media.sampling": ("segment_indices",)}
+PARTS = {
+    "mer_core.media.crops": ("BLACK", "StoredFaces", "numbered", "open_pictures", "pictures_digest"),
+    "mer_core.media.sampling": ("segment_indices",),
+}
 """Public parts of modules that otherwise serve mer itself."""
 
 KINDS = ("extractor", "deriver", "fusion", "trainer", "dataset", "listener")
