@@ -27,7 +27,7 @@ from mer_core.spec import (
     ProtocolSpec,
     TrainerSpec,
 )
-from mer_core.streams import choose_streams, resolve_stream
+from mer_core.streams import choose_streams, resolve_stream, with_fitted
 from mer_core.types import stream_order
 from mer_core.uploads import permitted
 
@@ -58,6 +58,9 @@ def make_config(
     trainer_options: Mapping[str, Any] | None = None,
     options: Sequence[str] | Mapping[str, Mapping[str, Any]] = (),
     allow_upload: bool | None = None,
+    crossfit: str | None = None,
+    deploy: str | None = None,
+    fitted: Mapping[str, str | Path] | None = None,
 ) -> RunConfig:
     """Resolve a run's configuration.
 
@@ -71,6 +74,8 @@ def make_config(
         options: ``["acoustic.n_mels=80"]`` or ``{"acoustic": {"n_mels": 80}}``; the owner is a stream,
             an extractor, the fusion, the trainer, a deriver or the data set.
         allow_upload: let plugins send data to their servers; never taken from ``file``.
+        crossfit, deploy: see :class:`mer_core.config.FittingChoice`.
+        fitted: ``{"emovclip": "folder of mer finetune"}``: extractors that the run does not fit itself.
 
     Raises:
         UsageError, OptionError, PluginError: naming the option and what to write instead.
@@ -87,6 +92,7 @@ def make_config(
     streams = choose_streams(catalogue, saved, preset_spec, modalities, extractors, preset)
     readers = [catalogue.entry(ExtractorSpec, choice["extractor"]) for choice in streams.values()]
     default_pooling = (protocol_spec.pooling if protocol_spec else "") or preset_spec.pooling
+    streams = with_fitted(catalogue, streams, fitted or {})
     resolved_streams = {
         name: resolve_stream(catalogue, name, choice, pooling or "", default_pooling, asked, readers)
         for name, choice in sorted(streams.items(), key=lambda item: stream_order(item[0]))
@@ -122,6 +128,7 @@ def make_config(
             asked,
         ),
         "folds": _folds(saved, folds, group, protocol_spec),
+        "fitting": saved.get("fitting", {}) | _given(crossfit=crossfit, deploy=deploy),
         "preset": preset_spec.name,
         "protocol": catalogue.settled(ProtocolSpec, protocol_name),
         "seed": seed if seed is not None else saved.get("seed", 0),
@@ -130,6 +137,11 @@ def make_config(
     refuse_strangers(asked, resolved_streams, [*readers, *_others(catalogue, resolved)], "this run")
     _refuse_optimism(resolved["trainer"]["options"], protocol_spec)
     return validate_config(permitted(resolved, catalogue) if allow_upload else resolved)
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    """Those that are not None."""
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def preset_name(catalogue: Catalogue, preset: str | None, language: str | None) -> str | None:

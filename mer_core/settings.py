@@ -32,6 +32,9 @@ class Settings(TypedDict, total=False):
         group: column whose values stay together in a fold.
         seed: of folds and training.
         device: ``auto``, ``cpu``, ``cuda:0`` ...
+        crossfit: how supervised extractors are fitted: ``fold``, ``nested`` or ``single`` (contaminates the score).
+        deploy: ``folds`` to predict with the members that were scored, ``refit`` with one more, fitted to everything.
+        fitted: folders of ``mer finetune``, by extractor.
         fusion_options, trainer_options: of the fusion, ``{"hidden": 64}``, and of the trainer, ``{"epochs": 40}``.
         options: ``["acoustic.n_mels=80"]`` or ``{"acoustic": {"n_mels": 80}}``; the owner is a stream,
             an extractor, the fusion, the trainer, a deriver or the data set.
@@ -60,6 +63,9 @@ class Settings(TypedDict, total=False):
     trainer_options: Mapping[str, Any] | None
     options: Sequence[str] | Mapping[str, Mapping[str, Any]]
     allow_upload: bool | None
+    crossfit: str | None
+    deploy: str | None
+    fitted: Mapping[str, str | Path] | None
 
 
 def refuse_unknown(settings: Mapping[str, Any], caller: str, more: Sequence[str] = ()) -> None:

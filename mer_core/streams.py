@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mer_core.errors import UsageError
+from mer_core.fitted import load_state
 from mer_core.names import bare
 from mer_core.owners import Asked, asked_of
 from mer_core.registry import Catalogue, Entry
@@ -137,4 +139,34 @@ def resolve_stream(
         "extractor": extractor,
         "pooling": pooling or choice.get("pooling") or default_pooling,
         "options": options.model_dump(mode="json"),
+        "fitted": choice.get("fitted", ""),
     }
+
+
+def with_fitted(
+    catalogue: Catalogue, streams: Mapping[str, dict[str, Any]], fitted: Mapping[str, str | Path]
+) -> dict[str, dict[str, Any]]:
+    """``streams`` with the folders of extractors that were fitted elsewhere, and the options they were fitted with.
+
+    Args:
+        fitted: by stream or extractor, what ``mer finetune`` wrote.
+
+    Raises:
+        UsageError: no such extractor in this run, or one that does not learn.
+        DataError: nothing fitted in the folder.
+    """
+    found = {name: dict(choice) for name, choice in streams.items()}
+    for owner, folder in fitted.items():
+        entries = {name: catalogue.entry(ExtractorSpec, choice["extractor"]) for name, choice in found.items()}
+        own = [name for name, entry in entries.items() if name == owner or entry.answers_to(owner)]
+        if not own:
+            hint = f"Its extractors are {', '.join(entry.spec.name for entry in entries.values())}."
+            raise UsageError(f"--fitted {owner}={folder}: this run has no extractor {owner!r}.", hint)
+        for name in own:
+            spec = entries[name].spec
+            if not (isinstance(spec, ExtractorSpec) and spec.supervised):
+                raise UsageError(f"--fitted {owner}: {spec.name} does not learn from labels.", "Leave it out.")
+            state = load_state(Path(folder).expanduser().resolve())
+            options = {**state.facts["options"], **found[name].get("options", {})}
+            found[name] |= {"fitted": str(state.folder), "options": options}
+    return found

@@ -99,6 +99,29 @@ Seed = Annotated[
 ]
 
 
+Crossfit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="fold|nested|single",
+        help="Fits of extractors that learn.",
+        show_default="fold",
+        rich_help_panel=TRAINING,
+    ),
+]
+Deploy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="folds|refit", help="What predicts new clips.", show_default="folds", rich_help_panel=TRAINING
+    ),
+]
+FittedFlag = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fitted", metavar="NAME=FOLDER", help="An extractor fitted by mer finetune.", rich_help_panel=STREAMS
+    ),
+]
+
+
 def use_weights(folder: Path | None) -> Path | None:
     """Let this process and those that it starts look for weights in ``folder``.
 
@@ -153,6 +176,7 @@ def configure(
     extractor: list[str] | None,
     deriver: list[str] | None,
     option: list[str] | None,
+    fitted: list[str] | None = None,
     **rest: Any,
 ) -> RunConfig:
     """The configuration that a command's flags ask for.
@@ -171,6 +195,7 @@ def configure(
         extractors=pairs(extractor, "--extractor", partial(_with_modality, catalogue)),
         derivers=pairs(deriver, "--deriver", partial(_with_artefact, catalogue)),
         options=option or (),
+        fitted=pairs(fitted, "--fitted"),
     )
     try:
         return make(**rest)

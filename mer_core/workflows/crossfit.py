@@ -16,6 +16,7 @@ import numpy as np
 from mer_core.config import RunConfig
 from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.engine import DeriverJob, EngineSettings, ExtractorJob
+from mer_core.fitted import FittedState
 from mer_core.protocols import Progress
 from mer_core.spec import ExtractorSpec
 from mer_core.store import FeatureStore
@@ -23,29 +24,12 @@ from mer_core.types import FeatureSet, Fold, StreamData, StreamInfo
 from mer_core.workflows.decoded import DecodedClips, decoded
 from mer_core.workflows.features import any_present
 from mer_core.workflows.fits import Lesson, fit_extractor
-from mer_core.workflows.fitted import FittedState
-from mer_core.workflows.train import plan_training
+from mer_core.workflows.fold_tables import Fitted, Part
+from mer_core.workflows.folding import plan_training
 from mer_core.workflows.workspace import Workspace, pick_device
 
 if TYPE_CHECKING:
     from mer_core.aliases import IntArray
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One fit: which clips it learns from, and whose features it makes (None: everybody's) in fold ``fold``.
-
-    ``inner`` fits make features of clips that the fold learns from, and of no others.
-    """
-
-    fold: int | None
-    train: IntArray
-    answers: IntArray | None = None
-    inner: bool = False
-
-
-Fitted = tuple[Part, FittedState]
-"""What was learnt, and from what."""
 
 
 def parts_of(plan: FoldPlan, rows: IntArray, features: FeatureSet, config: RunConfig, kind: str) -> list[Part]:

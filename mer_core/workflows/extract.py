@@ -13,6 +13,7 @@ from mer_core.data.dataset import ClipTable
 from mer_core.engine import DeriverJob, EngineSettings, ExtractorJob, ExtractPlan, ExtractReport
 from mer_core.engine import extract as run_engine
 from mer_core.engine import plan as plan_engine
+from mer_core.fitted import load_state
 from mer_core.registry import Catalogue
 from mer_core.report.model import Transcripts
 from mer_core.settings import Settings, refuse_unknown
@@ -21,7 +22,7 @@ from mer_core.types import FeatureSet, StreamInfo
 from mer_core.uploads import Upload
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.features import feature_set
-from mer_core.workflows.fitted import load_state, with_state
+from mer_core.workflows.fitted import with_state
 from mer_core.workflows.jobs import Jobs, build_jobs
 from mer_core.workflows.lost import why_empty
 from mer_core.workflows.transcripts import count_transcripts

@@ -22,10 +22,11 @@ from mer_core.registry import Catalogue
 from mer_core.spec import FusionSpec, TrainerSpec
 from mer_core.types import FeatureSet, Fold
 from mer_core.workflows.features import UNLABELLED, any_present
+from mer_core.workflows.folding import plan_training
 from mer_core.workflows.pipeline import load_pipeline, save_pipeline
 from mer_core.workflows.predict import complete_streams
 from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out
-from mer_core.workflows.train import plan_training, train_rows
+from mer_core.workflows.train import train_rows
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 

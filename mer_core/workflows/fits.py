@@ -15,11 +15,12 @@ from mer_core.catalogue import Entry
 from mer_core.engine import ExtractorJob
 from mer_core.engine.answers import make_instance
 from mer_core.errors import PluginError, TooLittleDataError
+from mer_core.fitted import FittedState, find_state, save_state
 from mer_core.protocols import Progress
 from mer_core.spec import digest
 from mer_core.types import Supervision
 from mer_core.workflows.decoded import DecodedClips
-from mer_core.workflows.fitted import FittedState, describe, find_state, save_state
+from mer_core.workflows.fitted import describe
 
 if TYPE_CHECKING:
     from mer_core.aliases import IntArray

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.engine import ClipFailure, ExtractorJob, ExtractReport
+from mer_core.fitted import FittedState
 from mer_core.types import StreamData, StreamInfo
-from mer_core.workflows.crossfit import Fitted, Part
 from mer_core.workflows.fitted import with_state
+
+if TYPE_CHECKING:
+    from mer_core.aliases import IntArray
 
 MARK = "#"
 """Between a stream's name and the number of its fit, in the names of jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One fit: which clips it learns from, and whose features it makes (None: everybody's) in fold ``fold``.
+
+    ``inner`` fits make features of clips that the fold learns from, and of no others.
+    """
+
+    fold: int | None
+    train: IntArray
+    answers: IntArray | None = None
+    inner: bool = False
+
+
+Fitted = tuple[Part, FittedState]
+"""What was learnt, and from what."""
 
 
 def stream_of(name: str) -> str:

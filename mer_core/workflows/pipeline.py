@@ -14,11 +14,11 @@ from typing import Any
 from mer_core.blame import blame
 from mer_core.config import PluginChoice, RunConfig, validate_config
 from mer_core.errors import DataError, PluginError, UsageError
+from mer_core.fitted import FittedState, copy_state, load_state
 from mer_core.protocols import Fusion, Model, Trainer
 from mer_core.registry import Catalogue, Entry
 from mer_core.spec import DeriverSpec, ExtractorSpec, FusionSpec, PluginSpec, TrainerSpec
 from mer_core.uploads import unpermitted
-from mer_core.workflows.fitted import FittedState, copy_state, load_state
 from mer_core.workflows.guarded import guard
 from mer_core.workflows.workspace import Workspace, pick_device
 

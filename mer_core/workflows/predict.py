@@ -18,11 +18,11 @@ from mer_core.options import parse_pairs
 from mer_core.protocols import Model
 from mer_core.types import Clip, FeatureSet, Prediction, StreamData, TargetSpec
 from mer_core.uploads import permitted
+from mer_core.workflows.asking import ask, from_states
 from mer_core.workflows.data import load_data
 from mer_core.workflows.extract import extract_clips
 from mer_core.workflows.features import any_present, present_modalities
 from mer_core.workflows.jobs import build_jobs
-from mer_core.workflows.learning import ask, from_states
 from mer_core.workflows.otherwise import refuse_otherwise, tell_otherwise
 from mer_core.workflows.overrides import override_options
 from mer_core.workflows.pipeline import load_pipeline, refuse_arrays

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mer_core.blame import blame
 from mer_core.config import RunConfig
 from mer_core.data.dataset import ClipTable
@@ -18,7 +16,8 @@ from mer_core.registry import Catalogue
 from mer_core.types import FeatureSet
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
-from mer_core.workflows.features import any_present, label_indices, take
+from mer_core.workflows.features import label_indices, take
+from mer_core.workflows.folding import plan_training
 from mer_core.workflows.guarded import guard
 from mer_core.workflows.lost import failures_of, why_empty
 from mer_core.workflows.pipeline import fusion_entry, make_fusion, make_trainer, trainer_entry
@@ -119,26 +118,3 @@ def refuse_untrainable(table: ClipTable, config: RunConfig) -> None:
 
 def _sentence(note: str) -> str:
     return f"{note[:1].upper()}{note[1:].rstrip('.')}."
-
-
-def plan_training(features: FeatureSet, config: RunConfig) -> tuple[IntArray, FoldPlan]:
-    """Rows that are trained on (labelled or not, never of the test split), and the folds over them."""
-    splits = features.splits or (None,) * len(features.ids)
-    usable = any_present(features)
-    rows = np.asarray([i for i, split in enumerate(splits) if split != "test" and usable[i]], dtype=np.int64)
-    if not (features.labels[rows] >= 0).any():
-        raise TooLittleDataError(
-            "no labelled clip has any modality of this run.",
-            "Choose other --modalities, or see 'mer dataset check' and 'mer faces sheet'.",
-        )
-    chosen = take(features, rows)
-    plan = plan_folds(
-        chosen.labels,
-        chosen.groups,
-        [splits[row] for row in rows],
-        k=config.folds.k,
-        seed=config.seed,
-        kind=config.folds.kind,
-        classes=chosen.targets.classes,
-    )
-    return rows, plan
