@@ -6,6 +6,12 @@ Everything runs on the same clips with the same number of threads: the engine wi
 second run of it, which only looks; every declared input decoded and thrown away; every deriver and
 extractor on inputs that lie in memory already. On a CPU decoding and computing share the cores, so
 the engine's ideal is the time of both together; where a device computes, it is the longer of the two.
+
+    python benchmarks/extract.py --models [hubert,clip,roberta,videomae] [--device cuda:0] [--clips N] [--data MANIFEST]
+
+Rows over models of published sizes with random weights, on clips made here (or those of --data): the engine
+beside a plain loop over clips with transformers (float32, decode then compute) and beside the bare forward of the
+model at its best batch, as ratios of one run. Loading the models is not counted; memory is what each takes on top.
 """
 
 from __future__ import annotations
@@ -18,9 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import models
+
 from mer_core.configure import make_config
 from mer_core.engine import DeriverJob, EngineSettings, ExtractorJob, extract
-from mer_core.engine.clip import Instances, decode_together
+from mer_core.engine.clip import decode_together
+from mer_core.engine.instances import ThreadInstances
 from mer_core.engine.run import one_opencv_thread
 from mer_core.engine.threads import Crew, Window
 from mer_core.engine.types import Job
@@ -60,7 +69,7 @@ class Bench:
     def __init__(self, jobs: Sequence[ExtractorJob], derivers: dict[str, DeriverJob], workers: int) -> None:
         self.jobs: tuple[Job, ...] = (*derivers.values(), *jobs)
         self.derivers, self.extractors, self.workers = derivers, jobs, workers
-        self.instances = Instances("cpu")
+        self.instances = ThreadInstances("cpu")
         one_opencv_thread(self.jobs)
 
     def engine(self, clips: Sequence[Clip], root: Path) -> float:
@@ -129,16 +138,25 @@ def _first(inputs: dict[str, Any]) -> Missing | Failure | None:
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="sample", help="manifest, folder or data set name")
+    parser.add_argument("--data", default="", help="manifest, folder or data set name")
     parser.add_argument("--modalities", default="speech,image,video,text")
-    parser.add_argument("--clips", type=int, default=40, help="at most this many; all are held in memory at once")
+    parser.add_argument("--clips", type=int, help="at most this many; all are held in memory at once")
     parser.add_argument("--workers", type=int, default=EngineSettings().worker_count)
+    models.add_flags(parser.add_argument)
     given = parser.parse_args()
+    if given.models:
+        names = given.models.split(",")
+        return models.run(names, given.device, given.clips, given.data, given.workers, given.repeat)
+    return parts(given.data or "sample", given.modalities.split(","), given.clips or 40, given.workers)
+
+
+def parts(data: str, modalities: Sequence[str], count: int, workers: int) -> None:
+    """The engine beside its parts, on what ``modalities`` extract by default."""
     space = open_workspace()
-    config = make_config(space.catalogue, data=given.data, modalities=given.modalities.split(","))
-    clips = load_data(config.data, space).clips[: given.clips]
+    config = make_config(space.catalogue, data=data, modalities=modalities)
+    clips = load_data(config.data, space).clips[:count]
     jobs, derivers = build_jobs(config, space.catalogue)
-    bench = Bench(jobs, derivers, given.workers)
+    bench = Bench(jobs, derivers, workers)
     with tempfile.TemporaryDirectory() as folder:
         Bench(jobs, derivers, 1).engine(clips[:1], Path(folder) / "warm")
         rows = {"engine": bench.engine(clips, Path(folder) / "store")}
@@ -146,7 +164,7 @@ def main() -> None:
     tasks = [bench.hold(clip) for clip in clips]
     rows["decode alone"] = bench.threads(tasks, bench.decode)
     rows["compute alone"] = bench.threads(tasks, bench.compute)
-    print(f"{len(clips)} clips, {given.workers} threads, {', '.join(job.name for job in bench.jobs)}")
+    print(f"{len(clips)} clips, {workers} threads, {', '.join(job.name for job in bench.jobs)}")
     for name, seconds in rows.items():
         print(f"{name:>14}: {seconds:8.2f} s {len(clips) / seconds:10.1f} clips/s")
     ideal = rows["decode alone"] + rows["compute alone"]
