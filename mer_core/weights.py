@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import difflib
+import errno
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,11 @@ FOLDER_VARIABLE = "MER_WEIGHTS"
 """Names a folder of prepared weights, each below its name: ``$MER_WEIGHTS/chinese-hubert-large/``."""
 
 CONFIG = "config.json"
+CACHED, SNAPSHOTS = "models--", "snapshots"
+"""How the hub's cache names the folder of a repository, and in it that of its commits."""
+
+SHOWN = 8
+"""So many names are listed where one is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +45,19 @@ def locate(reference: str | Path, known: Iterable[Weights] = (), revision: str =
     Args:
         reference: path of a folder or file, the name of one of ``known``, or a hub id ``owner/name``.
         known: the weights that a plugin's spec lists.
-        revision: commit, branch or tag, in place of the one that ``known`` pins.
+        revision: commit, branch or tag, in place of the one that ``known`` pins; those of a folder are not known.
 
     Raises:
         MissingWeightsError: they are not on this machine; with the command that fetches them.
+        UsageError: no such path or name, or a revision of a local path.
     """
     path = Path(reference).expanduser()
     if path.exists():
+        if revision:
+            raise UsageError(f"{path} is on this machine and has no revision {revision!r}.", "Leave out revision.")
         return _local(path)
     wanted = find(str(reference), known)
-    prepared = _prepared(wanted)
+    prepared = None if revision else _prepared(wanted)
     if prepared is not None:
         return _local(prepared)
     cached = _cached(wanted, revision or wanted.revision)
@@ -66,13 +76,22 @@ def find(reference: str, known: Iterable[Weights]) -> Weights:
     for one in listed:
         if reference in (one.name, one.repo):
             return one
-    if reference.count("/") == 1 and not reference.startswith((".", "/", "~")):
+    if reference.startswith((".", "/", "~")):
+        raise UsageError(f"there is no folder or file {reference}: no such path.", "Correct the path of the weights.")
+    if reference.count("/") == 1:
         return Weights(name=reference, repo=reference)
-    names = ", ".join(one.name for one in listed) or "none by name"
     raise UsageError(
         f"there are no weights {reference!r}: no such path, and no such name.",
-        f"Give a folder, a hub id (owner/name), or one of: {names}.",
+        f"Give a folder, a hub id (owner/name), or {_some_names(reference, [one.name for one in listed])}.",
     )
+
+
+def _some_names(wanted: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
+    if not names:
+        return "install a plugin that lists weights by name"
+    more = f" ... ({len(names)} in all: mer weights list)" if len(names) > SHOWN else ""
+    return f"one of: {', '.join(close or list(names[:SHOWN]))}{more}"
 
 
 def is_here(weights: Weights) -> Path | None:
@@ -131,15 +150,55 @@ def _missing(weights: Weights, revision: str) -> MissingWeightsError:
     facts = [readable_size(weights.bytes)] if weights.bytes else []
     facts += [f"licence {weights.licence}"] if weights.licence else []
     about = f" ({', '.join(facts)})" if facts else ""
-    command = f"mer weights fetch {weights.name}" + (f" --revision {revision}" if revision else "")
-    return MissingWeightsError(f"the weights {weights.name}{about} are not on this machine.", f"Run: {command}")
+    top, command = os.environ.get(FOLDER_VARIABLE), fetch_command(weights.name, revision)
+    place = Path(top).expanduser() / weights.name if top and not revision else None
+    looked = f"looked in {place} and {hub_cache()}" if place else f"looked in {hub_cache()}"
+    version = f" in revision {revision}" if revision else ""
+    copy = f", or copy them to {place}" if place else ""
+    return MissingWeightsError(
+        f"the weights {weights.name}{about} are not on this machine{version}: {_partly(weights, revision)}{looked}.",
+        f"Run: {command}{copy}",
+    )
 
 
-def fetch(weights: Weights, revision: str = "") -> Path:
+def _partly(weights: Weights, revision: str) -> str:
+    """Which files of a snapshot are there, where a download was broken off; empty if none."""
+    from huggingface_hub import try_to_load_from_cache
+
+    def there(name: str) -> bool:
+        wanted = revision or weights.revision
+        return isinstance(try_to_load_from_cache(weights.repo, name, cache_dir=hub_cache(), revision=wanted), str)
+
+    absent = [name for name in weights.files if not there(name)]
+    return f"{', '.join(absent)} is missing; " if 0 < len(absent) < len(weights.files) else ""
+
+
+def fetch_command(name: str, revision: str = "", again: bool = False) -> str:
+    """The command that fetches weights, to be typed as it is."""
+    flags = (f" --revision {revision}" if revision else "") + (" --again" if again else "")
+    return f"mer weights fetch {name}{flags}"
+
+
+def refetch(place: Path) -> str:
+    """The hint for weights at ``place`` that are damaged: the exact command if they came from the hub."""
+    for folder in (place, *place.parents):
+        repo = folder.parent.parent.name
+        if folder.parent.name == SNAPSHOTS and repo.startswith(CACHED):
+            name = repo.removeprefix(CACHED).replace("--", "/", 1)
+            return f"Run: {fetch_command(name, folder.name, again=True)}"
+    top = os.environ.get(FOLDER_VARIABLE)
+    prepared = top and place.is_relative_to(Path(top).expanduser().resolve())
+    return "Copy it to that folder again." if prepared else "Name other weights, or copy them again."
+
+
+def fetch(weights: Weights, revision: str = "", *, again: bool = False) -> Path:
     """Download what is not here yet, and return the folder. Safe to stop and run again.
 
+    Args:
+        again: download what is here, too, in place of a damaged copy.
+
     Raises:
-        EnvironmentProblem: no network, no such repository or revision, or one that asks for a licence.
+        EnvironmentProblem: no network, no such repository, revision or file, one that asks for a licence, a full disk.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
@@ -150,33 +209,54 @@ def fetch(weights: Weights, revision: str = "") -> Path:
             weights.repo,
             revision=chosen,
             cache_dir=hub_cache(),
-            allow_patterns=list(weights.files) or patterns(weights),
+            allow_patterns=list(weights.files) or patterns(weights, chosen),
+            force_download=again,
         )
     except GatedRepoError:
         hint = f"Accept its licence on the page of {weights.repo}, then log in with 'hf auth login'."
         raise EnvironmentProblem(f"{weights.repo} is given out only to users who accept its licence.", hint) from None
     except RevisionNotFoundError:
-        raise EnvironmentProblem(f"{weights.repo} has no revision {chosen!r}.", "Leave out --revision.") from None
+        hint = "Leave out --revision." if revision else "Fetch another one: --revision main."
+        raise EnvironmentProblem(f"{weights.repo} has no revision {chosen!r}.", hint) from None
     except RepositoryNotFoundError:
         raise EnvironmentProblem(f"the hub has no repository {weights.repo}.", "Check its name.") from None
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).split("\n")[0] or type(error).__name__
+    except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
+        raise _not_fetched(weights, error) from None
+    absent = [name for name in weights.files if not (Path(found) / name).exists()]
+    if absent:
         raise EnvironmentProblem(
-            f"{weights.repo} could not be fetched: {reason}.",
-            f"Check the network, or copy the files to a folder and name it with {FOLDER_VARIABLE}.",
-        ) from None
+            f"{weights.repo} has no {', '.join(absent)} in revision {chosen!r}.",
+            f"Copy the files to a folder, and name that folder, or one above it with {FOLDER_VARIABLE}.",
+        )
     return Path(found)
 
 
-def patterns(weights: Weights) -> list[str]:
-    """What to fetch of a repository that no spec lists: safetensors if it has them, else torch's files.
+def _not_fetched(weights: Weights, error: Exception) -> EnvironmentProblem:
+    from huggingface_hub import constants
+
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return EnvironmentProblem(
+            f"the disk is full: {weights.repo} does not fit into {hub_cache()}.",
+            "Free some space, or name another folder with HF_HOME, and run the same command again.",
+        )
+    reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
+    if constants.HF_HUB_OFFLINE:
+        reason = "offline mode is on (HF_HUB_OFFLINE)"
+    return EnvironmentProblem(
+        f"{weights.repo} could not be fetched: {reason}.",
+        f"Check the network, or copy the files to a folder and name it with {FOLDER_VARIABLE}.",
+    )
+
+
+def patterns(weights: Weights, revision: str = "") -> list[str]:
+    """What to fetch of a repository whose files no spec lists: safetensors if it has them, else torch's files.
 
     Raises:
         EnvironmentProblem: as :func:`fetch`.
     """
     from huggingface_hub import list_repo_files
 
-    names: Sequence[str] = list_repo_files(weights.repo, revision=weights.revision)
+    names: Sequence[str] = list_repo_files(weights.repo, revision=revision or weights.revision)
     safe = any(name.endswith(".safetensors") for name in names)
     small = ["*.json", "*.txt", "*.model", "*.vocab", "merges.txt"]
     return [*small, "*.safetensors"] if safe else [*small, "*.bin", "*.pt", "*.onnx"]

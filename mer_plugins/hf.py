@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,9 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mer_core.plugin import Field, Options, PluginError, Weights
-from mer_core.weights import Located, locate
+from mer_core.weights import Located, locate, refetch
+from mer_plugins import damage
+from mer_plugins.architecture import read_config
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 
 TOKENIZER_PACKAGES = ("tiktoken", "sentencepiece", "protobuf")
 """What transformers asks for, one instead of the other, where a sentencepiece tokenizer cannot be read."""
+
+LAYER = re.compile(r"\.\d+\.")
+"""In the name of a weight of one of many layers."""
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -77,6 +83,7 @@ def load(folder: Path, device: str, *, auto: str = "AutoModel", trust_remote_cod
     import transformers
     from safetensors import SafetensorError
 
+    read_config(folder)
     try:
         with _quietly():
             model, told = getattr(transformers, auto).from_pretrained(
@@ -89,6 +96,7 @@ def load(folder: Path, device: str, *, auto: str = "AutoModel", trust_remote_cod
     except (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         raise unreadable(folder, error) from error
     _refuse_gaps(folder, model, told)
+    damage.refuse_nan(folder, model.named_parameters())
     return model.eval().requires_grad_(False).to(device)
 
 
@@ -109,28 +117,25 @@ def _quietly() -> Iterator[None]:
 
 
 def unreadable(folder: Path, error: Exception) -> PluginError:
-    """The error for weights that cannot be loaded."""
-    reason = str(error).strip().split("\n")[0] or type(error).__name__
-    if any(name in reason for name in TOKENIZER_PACKAGES):
+    """The error for weights, or a tokenizer, that cannot be loaded."""
+    if any(name in damage.short(error).replace(str(folder), "") for name in TOKENIZER_PACKAGES):
         return PluginError(
             f"the tokenizer in {folder} is one of sentencepiece, whose packages are not installed.",
             "Run: pip install sentencepiece protobuf",
         )
-    return PluginError(
-        f"the weights in {folder} cannot be loaded: {reason}",
-        "Name other weights, or fetch them again: mer weights fetch NAME.",
-    )
+    return damage.unreadable(folder, error)
 
 
 def _refuse_gaps(folder: Path, model: nn.Module, told: Mapping[str, Any]) -> None:
-    """A checkpoint of another architecture loads with most of its weights made up; that is refused."""
-    missing = [name for name in told.get("missing_keys", ()) if "pooler" not in name]
+    """A checkpoint that lacks layers, or most of all weights, loads with made-up ones; that is refused."""
+    missing = sorted(name for name in told.get("missing_keys", ()) if "pooler" not in name)
+    layers = [name for name in missing if LAYER.search(name)]
     total = len(list(model.parameters()))
-    if total and len(missing) > total // 10:
+    if layers or (total and len(missing) > total // 10):
         raise PluginError(
             f"{folder}: {len(missing)} of {total} weights of {type(model).__name__} are not in the checkpoint "
-            f"({sorted(missing)[0]} ...).",
-            "It is of another architecture, or damaged: name other weights.",
+            f"({(layers or missing)[0]} ...).",
+            f"It is of another architecture, or damaged. {refetch(folder)}",
         )
 
 

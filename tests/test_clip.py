@@ -391,7 +391,7 @@ def test_pickles_run_nothing(tiny: Path, tmp_path: Path) -> None:
     folder = copied(tiny, tmp_path)
     (folder / "model.safetensors").unlink()
     torch.save({"a": Nasty()}, folder / "pytorch_model.bin")
-    with pytest.raises(PluginError, match="cannot be loaded"):
+    with pytest.raises(PluginError, match="holds code"):
         make("clip", folder)
     assert "nasty_was_run" not in sys.modules
 
@@ -413,10 +413,10 @@ def test_damaged_and_foreign_checkpoints_are_refused(tiny: Path, tmp_path: Path)
         make("clip", tmp_path)
     folder = copied(tiny, tmp_path)
     (folder / "model.safetensors").write_bytes((tiny / "model.safetensors").read_bytes()[:5000])
-    with pytest.raises(PluginError, match="cannot be loaded"):
+    with pytest.raises(PluginError, match=r"model\.safetensors is cut short"):
         make("clip", folder)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(PluginError, match=r"holds none of model\.safetensors"):
+    with pytest.raises(PluginError, match=r"holds no weights"):
         make("clip", folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "siglip"}))

@@ -294,17 +294,17 @@ def test_weights_of_something_else(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for name, content in (("model.pt", b"PK nothing"), ("model.safetensors", b"12345678{}")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(PluginError, match="cannot be loaded"):
+        with pytest.raises(PluginError, match=rf"{name} is (cut short|not in the format)"):
             make(tmp_path / name)
     torch.save({"model": Path("a pickled object")}, tmp_path / "object.pt")
-    with pytest.raises(PluginError, match="cannot be loaded"):
+    with pytest.raises(PluginError, match="holds code"):
         make(tmp_path / "object.pt")
     torch.save([1], tmp_path / "list.pt")
     with pytest.raises(PluginError, match="holds no weights by name"):
         make(tmp_path / "list.pt")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "readme").touch()
-    with pytest.raises(PluginError, match="has nothing where one file of weights was expected"):
+    with pytest.raises(PluginError, match="holds no weights of emotion2vec"):
         make(tmp_path / "folder")
 
 

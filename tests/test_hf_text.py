@@ -179,7 +179,7 @@ def test_a_pickled_checkpoint_is_read_as_the_same(folder: Any, tmp_path: Path) -
 def test_a_pickle_with_code_in_it_is_refused(folder: Any, tmp_path: Path) -> None:
     pickled = encoder(tmp_path / "bin", "bert", safe=False)
     torch.save({"bert.evil": print}, pickled / "pytorch_model.bin")
-    with pytest.raises(PluginError, match="cannot be loaded"):
+    with pytest.raises(PluginError, match="holds code"):
         make(pickled)
 
 
@@ -191,7 +191,7 @@ def test_transformer_xl_is_refused_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_weights_that_are_not_what_they_should_be(folder: Any, tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match=r"config\.json cannot be read"):
+    with pytest.raises(PluginError, match=r"config\.json is missing"):
         make(tmp_path)
     other = encoder(tmp_path / "other", "bert")
     config = json.loads((other / "config.json").read_text())
@@ -201,7 +201,7 @@ def test_weights_that_are_not_what_they_should_be(folder: Any, tmp_path: Path) -
     corrupt = encoder(tmp_path / "corrupt", "bert")
     weights = corrupt / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(PluginError, match="cannot be loaded"):
+    with pytest.raises(PluginError, match="is cut short"):
         make(corrupt)
     (other / "vocab.txt").unlink()
     write(other, {"config.json": config})

@@ -69,7 +69,9 @@ def test_a_half_fetched_snapshot_is_not_there() -> None:
 def test_what_is_not_here_names_size_licence_and_the_command() -> None:
     with pytest.raises(MissingWeightsError) as caught:
         locate("tiny", KNOWN)
-    assert caught.value.message == "the weights tiny (1.3 GB, licence MIT) are not on this machine."
+    assert caught.value.message == (
+        f"the weights tiny (1.3 GB, licence MIT) are not on this machine: looked in {hub_cache()}."
+    )
     assert caught.value.hint == "Run: mer weights fetch tiny"
     assert caught.value.exit_code == 3
     with pytest.raises(MissingWeightsError, match="mer weights fetch tiny --revision v2"):

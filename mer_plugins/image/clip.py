@@ -7,13 +7,15 @@ baseline and its winner both take these embeddings of every aligned face.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
-from mer_core.plugin import Failure, Features, Missing, Sample
+from mer_core.plugin import Failure, Features, FloatArray, Missing, Sample
 from mer_plugins.image.clip_checkpoint import read_clip
 from mer_plugins.image.clip_options import ClipWeights
 from mer_plugins.image.pictures import Pictures
+from mer_plugins.image.preprocess import check_size
 
 
 class Clip:
@@ -22,9 +24,11 @@ class Clip:
     def __init__(self, options: ClipWeights, device: str) -> None:
         checkpoint = read_clip(options.located(), options.architecture)
         self.model = checkpoint.tower().to(device)
-        self.normalise = options.normalise
+        self.options, self.normalise = options, options.normalise
         self.dim = checkpoint.dim
-        recipe = checkpoint.recipe(self.model.image_size)  # type: ignore[arg-type]
+        size: Any = self.model.image_size
+        recipe = checkpoint.recipe(size)
+        check_size(checkpoint.path, recipe, size)
         self.pictures = Pictures(self._embed, recipe, device, options.compute_dtype(device), options.batch)
 
     def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
@@ -35,6 +39,14 @@ class Clip:
             Features(found, clip.times) if len(clip) else Missing("no picture")
             for clip, found in zip(clips, values, strict=True)
         ]
+
+    def class_embeddings(self, classes: Sequence[str]) -> FloatArray:
+        """Embeddings [C, D] of the classes' words, to compare pictures with; the text tower is read when asked."""
+        from mer_plugins.image.clip_text import class_embeddings
+        from mer_plugins.video.emovclip_words import class_words
+
+        model = read_clip(self.options.located(), self.options.architecture).model()
+        return class_embeddings(model, class_words(classes))
 
     def _embed(self, pixels: Tensor) -> Tensor:
         """Embeddings [B, D] of float32 [B, 3, h, w]."""

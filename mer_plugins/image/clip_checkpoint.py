@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mer_core.plugin import EnvironmentProblem, PluginError
-from mer_core.weights import Located
+from mer_core.weights import CONFIG, Located, refetch
+from mer_plugins.architecture import EXTRACTORS
+from mer_plugins.damage import LAYOUTS, refuse_nan
 from mer_plugins.image.clip_options import OPEN_CLIP_CONFIG
 
 if TYPE_CHECKING:
@@ -72,13 +74,14 @@ class ClipCheckpoint:
         return self._filled(CLIP(**self.config), inside)
 
     def _filled(self, model: nn.Module, state: State) -> nn.Module:
+        refuse_nan(self.path, state.items())
         try:
             model.load_state_dict({name: value.float() for name, value in state.items()})
         except RuntimeError as error:
             lines = str(error).strip().split("\n")
             raise PluginError(
                 f"{self.path} does not hold this CLIP: {lines[min(1, len(lines) - 1)].strip()[:200]}",
-                "Check the option architecture, or fetch the weights again: mer weights fetch NAME.",
+                f"Check the option architecture. {refetch(self.path)}",
             ) from error
         return model.eval().requires_grad_(False)
 
@@ -104,14 +107,19 @@ def read_clip(located: Located, architecture: str = "") -> ClipCheckpoint:
     path = located.path
     if path.is_file():
         return _file(path, architecture)
-    kind = _json(path / "config.json").get("model_type")
+    kind = _json(path / CONFIG).get("model_type")
     if (path / OPEN_CLIP_CONFIG).is_file() and (kind != "clip" or any((path / one).is_file() for one in OPEN_CLIP)):
         return _open_clip(path, located.identity)
     if kind == "clip":
         return _transformers(path)
     if kind is None:
-        raise PluginError(f"{path} holds no CLIP: it has no config.json.", "Name a folder with a checkpoint of CLIP.")
-    raise PluginError(f"{path} holds a {kind}, not a CLIP.", "Use the extractor hf-vision for other models.")
+        raise PluginError(f"{path} holds no CLIP: {_no_kind(path)}.", "Name a folder with a checkpoint of CLIP.")
+    hint = f"Use the extractor {EXTRACTORS[kind]} for it." if kind in EXTRACTORS else "For other models of pictures use hf-vision."
+    raise PluginError(f"{path} holds a {kind}, not a CLIP.", hint)
+
+
+def _no_kind(folder: Path) -> str:
+    return f"its {CONFIG} does not say the model_type" if (folder / CONFIG).is_file() else f"it has no {CONFIG}"
 
 
 def require_open_clip() -> None:
@@ -129,22 +137,22 @@ def require_open_clip() -> None:
 
 def _transformers(folder: Path) -> ClipCheckpoint:
     from mer_plugins.image.clip_names import config_of, renamed
-    from mer_plugins.image.tensors import TRANSFORMERS, first_of, read_state
+    from mer_plugins.image.tensors import first_of, read_state
 
-    state = renamed(read_state(first_of(folder, TRANSFORMERS)))
+    state = renamed(read_state(first_of(folder, LAYOUTS)))
     return ClipCheckpoint(folder, config_of(folder), state, None)
 
 
 def _open_clip(folder: Path, identity: str) -> ClipCheckpoint:
-    from mer_plugins.image.tensors import TRANSFORMERS, first_of, read_state
+    from mer_plugins.image.tensors import first_of, read_state
 
     told = _json(folder / OPEN_CLIP_CONFIG)
     config = dict(told.get("model_cfg", told))
     if not {"embed_dim", "vision_cfg"} <= set(config):
-        raise PluginError(f"{folder / OPEN_CLIP_CONFIG} describes no model.", "Fetch it again: mer weights fetch NAME.")
+        raise PluginError(f"{folder / OPEN_CLIP_CONFIG} describes no model.", refetch(folder))
     if _trained_quick(identity.partition("@")[0]):
         config["quick_gelu"] = True
-    state = read_state(first_of(folder, (*OPEN_CLIP, *TRANSFORMERS)))
+    state = read_state(first_of(folder, (*OPEN_CLIP, *LAYOUTS)))
     return ClipCheckpoint(folder, config, state, dict(told.get("preprocess_cfg", {})))
 
 
@@ -181,5 +189,5 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except ValueError as error:
-        raise PluginError(f"{file} cannot be read: {error}.", "Fetch it again: mer weights fetch NAME.") from error
+        raise PluginError(f"{file} cannot be read: {error}.", refetch(file)) from error
     return found if isinstance(found, dict) else {}

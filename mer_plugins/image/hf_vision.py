@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from mer_core.plugin import Failure, Features, Missing, PluginError, Sample
 from mer_plugins import hf
+from mer_plugins.architecture import check_reads
+from mer_plugins.damage import LAYOUTS, short
 from mer_plugins.image.hf_vision_options import HfVisionOptions
 from mer_plugins.image.pictures import Pictures
-from mer_plugins.image.preprocess import of_folder
-from mer_plugins.image.tensors import TRANSFORMERS, first_of, read_state
+from mer_plugins.image.preprocess import PREPROCESSOR, of_folder
+from mer_plugins.image.tensors import first_of, read_state
 
 FINAL_NORMS = ("layernorm", "post_layernorm", "norm")
 """What models call the norm after their last layer."""
@@ -28,6 +30,7 @@ class HfVision:
 
     def __init__(self, options: HfVisionOptions, device: str) -> None:
         folder = options.located().path
+        check_reads(folder, "pictures")
         recipe = of_folder(folder)
         self.model = _image_part(hf.load(folder, device))
         self.take = options.take
@@ -36,10 +39,7 @@ class HfVision:
         self._watch()
         self.pictures = Pictures(self._read, recipe, device, options.compute_dtype(device), options.batch)
         self.prefix = 0
-        with torch.inference_mode():
-            probe = torch.zeros(1, 3, *recipe.size, device=device)
-            self.prefix = self._leading(probe)
-            self.dim = int(self._read(probe).shape[-1])
+        self.dim = self._probe(folder, torch.zeros(1, 3, *recipe.size, device=device))
 
     def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
         """Features of each clip; missing where there is no picture."""
@@ -66,6 +66,24 @@ class HfVision:
             )
         return tokens[:, 0]
 
+    @torch.inference_mode()
+    def _probe(self, folder: Path, probe: Tensor) -> int:
+        """Width of the features, found by trying.
+
+        Raises:
+            PluginError: the model does not take such pictures.
+        """
+        try:
+            self.prefix = self._leading(probe)
+            return int(self._read(probe).shape[-1])
+        except (ValueError, RuntimeError) as error:
+            size = " x ".join(map(str, probe.shape[2:]))
+            raise PluginError(
+                f"{folder}: the model does not take the pictures of {size} pixels that {PREPROCESSOR} makes: "
+                f"{short(error)}.",
+                f"Copy the {PREPROCESSOR} there that was published with the model.",
+            ) from error
+
     def _leading(self, probe: Tensor) -> int:
         """How many tokens come before those of the patches: the class token, registers."""
         tokens = _tokens(self.model(pixel_values=probe).last_hidden_state)
@@ -88,7 +106,7 @@ class HfVision:
         pooler = getattr(self.model, "pooler", None)
         if self.take != "pooled" or pooler is None or not list(pooler.parameters()):
             return
-        if not any("pooler." in name for name in read_state(first_of(folder, TRANSFORMERS))):
+        if not any("pooler." in name for name in read_state(first_of(folder, LAYOUTS))):
             raise PluginError(
                 f"{folder} holds no trained pooler of {type(self.model).__name__}.",
                 "Set the option take to cls or mean.",

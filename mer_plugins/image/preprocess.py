@@ -6,7 +6,7 @@ pixel further up and left than torchvision's; on square faces there is no margin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ import numpy as np
 from PIL import Image
 
 from mer_core.plugin import FloatArray, ImageArray, PluginError
+from mer_plugins.architecture import read_json
+from mer_plugins.damage import short
 
 LEVELS = 256
+PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
 METHODS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 """Pillow's numbers for what torchvision and open_clip call the ways to resize."""
 
@@ -113,14 +116,30 @@ def of_folder(folder: Path) -> Recipe:
     """
     from transformers import AutoImageProcessor
 
+    if not (folder / PROCESSOR).is_file():
+        read_json(folder / PREPROCESSOR, f"Copy the published {PREPROCESSOR} there: it says how to prepare pictures.")
     try:
-        found = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        reason = str(error).strip().split("\n")[0]
+        return _of_processor(AutoImageProcessor.from_pretrained(folder, local_files_only=True))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise PluginError(
-            f"{folder} does not say how to prepare pictures: {reason}", "Copy preprocessor_config.json beside it."
+            f"{folder / PREPROCESSOR} does not say how to prepare pictures: {short(error)}.",
+            f"Copy the published {PREPROCESSOR} there.",
         ) from error
-    return _of_processor(found)
+
+
+def check_size(folder: Path, recipe: Recipe, wanted: int | Sequence[int]) -> None:
+    """Refuse a recipe that makes pictures of another size than a model with fixed positions takes.
+
+    Raises:
+        PluginError: naming both sizes.
+    """
+    size = (wanted, wanted) if isinstance(wanted, int) else tuple(wanted)
+    if recipe.size != size:
+        made, taken = (" x ".join(map(str, one)) for one in (recipe.size, size))
+        raise PluginError(
+            f"{folder / PREPROCESSOR} makes pictures of {made} pixels, and the model takes {taken}.",
+            f"Copy the {PREPROCESSOR} there that was published with the model.",
+        )
 
 
 def _of_processor(told: Any) -> Recipe:

@@ -15,18 +15,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mer_core.plugin import PluginError
-from mer_plugins.hf import unreadable
+from mer_core.weights import refetch
+from mer_plugins.damage import unreadable
 
 State = dict[str, Tensor]
 
 BROKEN = (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError, SafetensorError, BadZipFile)
-TRANSFORMERS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-"""Names of weights in a folder of transformers, in the order in which they are looked for."""
 
 
 def first_of(folder: Path, names: Iterable[str]) -> Path:
@@ -39,7 +33,7 @@ def first_of(folder: Path, names: Iterable[str]) -> Path:
     for name in wanted:
         if (folder / name).is_file():
             return folder / name
-    raise PluginError(f"{folder} holds none of {', '.join(wanted)}.", "Fetch it again: mer weights fetch NAME.")
+    raise PluginError(f"{folder} holds no weights ({', '.join(wanted)}).", refetch(folder))
 
 
 def read_state(file: Path) -> State:

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mer_core.plugin import PluginError
-from mer_plugins import hf
+from mer_core.weights import refetch
+from mer_plugins import damage
 from mer_plugins.speech.emotion2vec_model import KERNELS, Emotion2vec, Shape
 
 NAMES = ("model.safetensors", "model.pt", "emotion2vec_base.pt", "pytorch_model.bin")
@@ -43,6 +44,7 @@ def load(file: Path, device: str) -> Emotion2vec:
     _refuse(sorted(wanted.keys() - chosen.keys()), "is missing", file)
     wrong = [name for name in wanted if chosen[name].shape != wanted[name].shape]
     _refuse(wrong, "has another shape than the rest suggests", file)
+    damage.refuse_nan(file, chosen.items())
     model.load_state_dict(chosen, assign=True)
     return model.eval().requires_grad_(False).to(device)
 
@@ -59,7 +61,9 @@ def find(place: Path) -> Path:
     other = [file for end in ("safetensors", "pt", "bin") for file in sorted(place.glob(f"*.{end}"))]
     if named or len(other) == 1:
         return (named or other)[0]
-    names = ", ".join(file.name for file in other) or "nothing"
+    if not other:
+        raise PluginError(f"{place} holds no weights of emotion2vec ({', '.join(NAMES)}).", refetch(place))
+    names = ", ".join(file.name for file in other)
     raise PluginError(f"{place} has {names} where one file of weights was expected.", "Name the file itself.")
 
 
@@ -74,7 +78,7 @@ def read(file: Path) -> dict[str, Tensor]:
         safe = file.suffix == ".safetensors"
         found = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError, SafetensorError, ValueError, KeyError) as error:
-        raise hf.unreadable(file, error) from error
+        raise damage.unreadable(file, error) from error
     for nest in NESTS:
         if isinstance(found, Mapping) and isinstance(found.get(nest), Mapping):
             found = found[nest]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mer_core.plugin import Audio, Failure, Features, FloatArray, Missing, PluginError, Sample
 from mer_plugins import hf
-from mer_plugins.speech.checkpoint import check_kind, read_json
+from mer_plugins.architecture import check_kind, read_json
 from mer_plugins.speech.chunks import windows
 from mer_plugins.speech.encoder_options import EncoderOptions
 from mer_plugins.speech.encoder_pass import EncoderPass

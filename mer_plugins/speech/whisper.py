@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from mer_core.plugin import Audio, Failure, Features, FloatArray, Missing, PluginError, Sample
+from mer_core.weights import refetch
 from mer_plugins import hf
-from mer_plugins.speech.checkpoint import check_kind, read_json
+from mer_plugins.architecture import check_kind, read_json
 from mer_plugins.speech.chunks import windows
 from mer_plugins.speech.pieces import RATE, Piece, device_kind, extract_in_pieces, unheard
 from mer_plugins.speech.whisper_options import WhisperOptions
@@ -41,7 +42,7 @@ class Whisper:
         folder = options.located().path
         check_kind(folder, "whisper")
         self.model = hf.load(folder, device)
-        self.spectrum = _spectrum(folder, int(self.model.config.num_mel_bins))
+        self.spectrum = read_spectrum(folder, int(self.model.config.num_mel_bins))
         self.dim = int(self.model.config.d_model)
         self.dtype = options.compute_dtype(device)
         self.frames = int(self.model.config.max_source_positions)
@@ -95,7 +96,7 @@ class Whisper:
         return found
 
 
-def _spectrum(folder: Path, bands: int) -> Any:
+def read_spectrum(folder: Path, bands: int) -> Any:
     """Log-mel spectra as preprocessor_config.json describes them.
 
     Raises:
@@ -107,6 +108,6 @@ def _spectrum(folder: Path, bands: int) -> Any:
     if told.get("feature_size") != bands:
         raise PluginError(
             f"{folder}: the model takes {bands} mel bands, preprocessor_config.json has {told.get('feature_size')}.",
-            "Fetch the folder again: mer weights fetch NAME.",
+            refetch(folder),
         )
     return WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)

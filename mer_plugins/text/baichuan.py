@@ -16,6 +16,7 @@ import numpy as np
 from sentencepiece import SentencePieceProcessor
 
 from mer_core.plugin import Failure, Features, IntArray, Missing, PluginError, Sample
+from mer_core.weights import refetch
 from mer_plugins.text.baichuan_options import BaichuanOptions
 from mer_plugins.text.checkpoint import Checkpoint
 from mer_plugins.text.decoder import Shape
@@ -151,7 +152,7 @@ def tokenizer(folder: Path, vocabulary: int) -> Any:
         found: Any = SentencePieceProcessor(model_file=str(path))
     except (OSError, RuntimeError) as error:
         reason = "is not there" if not path.exists() else f"cannot be read ({type(error).__name__})"
-        raise PluginError(f"{path} {reason}.", "Fetch the weights again: mer weights fetch NAME.") from error
+        raise PluginError(f"{path} {reason}.", refetch(path)) from error
     if len(found) > vocabulary:
         raise PluginError(f"{path} has {len(found)} tokens, the model {vocabulary}.", "It is another model's.")
     return found

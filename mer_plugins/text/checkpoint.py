@@ -13,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mer_core.plugin import PluginError
+from mer_core.weights import refetch
+from mer_plugins.damage import unreadable
 
 LAYOUTS = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
 """What a folder may hold, the first one found is read."""
@@ -68,7 +70,7 @@ class Checkpoint:
                 there = f"has the shape {list(shapes[name])}, not {list(shape)}" if name in shapes else "is not there"
                 raise PluginError(
                     f"{self.folder}: the weight {name} {there}.",
-                    "The checkpoint is of another architecture than its config.json says, or not complete.",
+                    f"It is of another architecture than its config.json says, or not complete. {refetch(self.folder)}",
                 )
 
     def _file(self, name: str) -> Path:
@@ -83,16 +85,16 @@ def _files(folder: Path) -> dict[str, Path]:
     """The file of each weight; one file without an index stands under the name ``""``."""
     name = next((one for one in LAYOUTS if (folder / one).exists()), None)
     if name is None:
-        raise PluginError(f"{folder} has no weights ({', '.join(LAYOUTS)}).", "Name a folder with a checkpoint.")
+        raise PluginError(f"{folder} holds no weights ({', '.join(LAYOUTS)}).", refetch(folder))
     if not name.endswith(".index.json"):
         return {"": folder / name}
     try:
         index = json.loads((folder / name).read_text(encoding="utf-8"))["weight_map"]
     except BROKEN as error:
-        raise _unreadable(folder / name, error) from error
+        raise unreadable(folder / name, error) from error
     lost = sorted({file for file in index.values() if not (folder / file).exists()})
     if lost:
-        raise PluginError(f"{folder}: the shard {lost[0]} is missing.", "Fetch it again: mer weights fetch NAME.")
+        raise PluginError(f"{folder}: the shard {lost[0]} is missing.", refetch(folder))
     return {weight: folder / file for weight, file in index.items()}
 
 
@@ -104,7 +106,7 @@ def _read(file: Path, names: list[str]) -> dict[str, Tensor]:
         held = _unpickled(file)
         return {name: held[name] for name in names}
     except BROKEN as error:
-        raise _unreadable(file, error) from error
+        raise unreadable(file, error) from error
 
 
 def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
@@ -114,17 +116,10 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
                 return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
         return {name: tuple(value.shape) for name, value in _unpickled(file).items()}
     except BROKEN as error:
-        raise _unreadable(file, error) from error
+        raise unreadable(file, error) from error
 
 
 def _unpickled(file: Path) -> dict[str, Any]:
     """A pickled shard: its names are read, its tensors only mapped. Nothing in it is executed."""
     held: dict[str, Any] = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
     return held
-
-
-def _unreadable(file: Path, error: Exception) -> PluginError:
-    reason = str(error).strip().split("\n")[0] or type(error).__name__
-    return PluginError(
-        f"{file} cannot be read: {reason}", "It is damaged or no checkpoint: fetch it again (mer weights fetch NAME)."
-    )

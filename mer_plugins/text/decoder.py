@@ -6,7 +6,6 @@ output heads, plain or normalised (Baichuan2), are of no use for features and ar
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mer_core.plugin import PluginError
+from mer_core.weights import refetch
+from mer_plugins.architecture import check_kind
 from mer_plugins.text.alibi import bias, slopes
 
 SCORES = 2**25
@@ -45,18 +46,7 @@ class Shape:
         Raises:
             PluginError: it is not there, or not of a Baichuan.
         """
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise PluginError(
-                f"{folder}: config.json cannot be read ({type(error).__name__}).", "Give a folder of a Baichuan."
-            ) from None
-        if config.get("model_type") != "baichuan":
-            raise PluginError(
-                f"{folder} is a {config.get('model_type')!r}, not a Baichuan.",
-                "For other models use hf-text, if transformers knows them.",
-            )
-        return cls._of(folder, config)
+        return cls._of(folder, check_kind(folder, "baichuan"))
 
     @classmethod
     def _of(cls, folder: Path, config: Mapping[str, Any]) -> Shape:
@@ -72,7 +62,7 @@ class Shape:
                 rotary=_rotates(config),
             )
         except KeyError as error:
-            raise PluginError(f"{folder}/config.json does not say {error}.", "Fetch the weights again.") from None
+            raise PluginError(f"{folder}/config.json does not say {error}.", refetch(folder)) from None
 
     @property
     def parameters(self) -> int:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mer_core.plugin import EnvironmentProblem, FloatArray, IntArray
 from mer_core.weights import readable_size
+from mer_plugins.damage import refuse_nan
 from mer_plugins.text.checkpoint import Checkpoint
 from mer_plugins.text.decoder import Layer, Shape, rms_norm, step
 from mer_plugins.text.windows import batches
@@ -78,10 +79,13 @@ class Rows:
 
 def _reserved(folder: Path, size: int) -> BinaryIO:
     """An open file of ``size`` bytes: a full disk shows here and not in the middle of the work."""
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise _no_room(f"{readable_size(size)} are needed in {folder}, {readable_size(free)} are free")
-    file: BinaryIO = tempfile.TemporaryFile(dir=folder, prefix="mer-states-", buffering=0)  # noqa: SIM115
+    try:
+        free = shutil.disk_usage(folder).free
+        if size > free:
+            raise _no_room(f"{readable_size(size)} are needed in {folder}, {readable_size(free)} are free")
+        file: BinaryIO = tempfile.TemporaryFile(dir=folder, prefix="mer-states-", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise _no_room(f"{folder} cannot be written ({error.strerror})") from error
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
@@ -89,9 +93,9 @@ def _reserved(folder: Path, size: int) -> BinaryIO:
             file.truncate(size)
     except OSError as error:
         file.close()
-        if error.errno != errno.ENOSPC:
-            raise
-        raise _no_room(f"{readable_size(size)} are needed in {folder}") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        why = "" if full else f" ({error.strerror})"
+        raise _no_room(f"{readable_size(size)} are needed in {folder}{why}") from error
     return file
 
 
@@ -192,6 +196,7 @@ class LayerPass:
         names = [f"model.layers.{number}.{name}" for name in self.shape.layer()]
         held = self._weights.read(names)
         layer = Layer(*(held.pop(name).to(self._device, self._dtype) for name in names))
+        refuse_nan(self._weights.folder, zip(names, layer, strict=True))
         if self._kept is not None:
             self._kept[number] = layer
         return layer

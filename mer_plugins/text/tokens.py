@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.plugin import PluginError
-from mer_plugins.hf import unreadable
+from mer_core.weights import refetch
+from mer_plugins.damage import short
+from mer_plugins.hf import TOKENIZER_PACKAGES, unreadable
 
 PROBE = "a b"
 """Any text with tokens shows where special tokens go."""
@@ -43,6 +45,13 @@ class Frame:
         return [*self.segments[:head], *[self.segments[head]] * count, *self.segments[head + 1 :]]
 
 
+def _unreadable(folder: Path, error: Exception) -> PluginError:
+    if any(name in short(error).replace(str(folder), "") for name in TOKENIZER_PACKAGES):
+        return unreadable(folder, error)
+    what = f"the tokenizer in {folder} cannot be read: {short(error)}."
+    return PluginError(what, f"Copy its own files there (vocab.txt, tokenizer.json ...). {refetch(folder)}")
+
+
 class Tokens:
     """The tokenizer in ``folder``: of transformers, without network and without code from the folder.
 
@@ -56,8 +65,13 @@ class Tokens:
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:  # whatever the parsers of vocabularies raise
-            raise unreadable(folder, error) from error
-        self.frame = self._frame(folder)
+            raise _unreadable(folder, error) from error
+        try:
+            self.frame = self._frame(folder)
+        except PluginError:
+            raise
+        except Exception as error:  # a vocabulary may be found wanting only when it is used
+            raise _unreadable(folder, error) from error
 
     @property
     def longest(self) -> int:

@@ -7,7 +7,6 @@ tokens left out. Longer texts than the model takes are read in overlapping windo
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from mer_core.plugin import Failure, Features, FloatArray, Missing, PluginError, Sample
+from mer_plugins.architecture import check_reads, read_config
 from mer_plugins.hf import computing, last_layers, load, to_device
 from mer_plugins.text.tokens import Tokens
 from mer_plugins.text.transformer_options import HfTextOptions
@@ -113,19 +113,13 @@ def refuse_unsupported(folder: Path) -> None:
     Raises:
         PluginError: the folder holds a Transformer-XL, or no configuration.
     """
-    try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", "")
-    except (OSError, ValueError) as error:
-        raise PluginError(
-            f"{folder}: config.json cannot be read ({type(error).__name__}).",
-            "Give the folder of a model of transformers: config.json, weights, tokenizer.",
-        ) from None
-    if kind == "transfo-xl":
+    if read_config(folder)["model_type"] == "transfo-xl":
         raise PluginError(
             f"{folder} is a Transformer-XL, which transformers 5 has no code for any more "
             "(and version 4 read its vocabulary from a pickle).",
             "Use XLNet, which is built upon it: -o hf-text.model=chinese-xlnet-base.",
         )
+    check_reads(folder, "text")
 
 
 def encoder(model: Any) -> Any:

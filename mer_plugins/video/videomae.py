@@ -16,8 +16,9 @@ from torch import Tensor
 from mer_core.media.sampling import segment_indices
 from mer_core.plugin import Failure, Features, FloatArray, Frames, ImageArray, Missing, PluginError, Sample
 from mer_plugins import hf
+from mer_plugins.architecture import check_kind
 from mer_plugins.image.pictures import Pictures
-from mer_plugins.image.preprocess import of_folder
+from mer_plugins.image.preprocess import check_size, of_folder
 from mer_plugins.video.videomae_options import FRAMES, VideoMaeOptions
 
 WINDOWS = {"cuda": 8, "cpu": 1}
@@ -38,15 +39,18 @@ class VideoMae:
 
     def __init__(self, options: VideoMaeOptions, device: str) -> None:
         folder = options.located().path
+        check_kind(folder, "videomae")
+        recipe = of_folder(folder)
         self.model = hf.load(folder, device)
         config = self.model.config
-        if config.model_type != "videomae" or config.num_frames != FRAMES:
+        if config.num_frames != FRAMES:
             raise PluginError(f"{folder} holds no VideoMAE for {FRAMES} frames.", "Name other weights.")
+        check_size(folder, recipe, config.image_size)
         self.step = int(config.tubelet_size)
         self.dim = int(config.hidden_size)
         windows = options.batch or WINDOWS.get(device.partition(":")[0], WINDOWS["cpu"])
         dtype = options.compute_dtype(device)
-        self.pictures = Pictures(self._encode, of_folder(folder), device, dtype, windows * FRAMES)
+        self.pictures = Pictures(self._encode, recipe, device, dtype, windows * FRAMES)
 
     def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
         """Features of each clip; missing where there is no frame."""
