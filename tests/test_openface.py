@@ -78,11 +78,11 @@ def crops(clip: Clip, faces: object, size: int = 112, **how: object) -> Frames:
 
 
 def mertools(folder: Path, clip: Clip, count: int = COUNT, size: int = 112) -> Path:
-    """``openface_face/<name>/<name>.npy`` whose picture k is blue, k of 10 grades bright."""
+    """``openface_face/<name>/<name>.npy`` whose pictures are ever brighter blues."""
     place = folder / clip.id / f"{Path(clip.id).name}.npy"
     place.parent.mkdir(parents=True)
     images = np.zeros((count, size, size, 3), np.uint8)
-    images[..., 0] = 10 * np.arange(count)[:, None, None]
+    images[..., 0] = 10 * np.arange(1, count + 1)[:, None, None]
     np.save(place, images)
     return folder
 
@@ -236,16 +236,16 @@ def test_mertools_arrays_are_faces(tmp_path: Path, clip: Clip) -> None:
     found = crops(clip, faces, 112)
     assert found.times == pytest.approx(np.arange(COUNT) / 25)
     assert found.images.shape == (COUNT, 112, 112, 3)
-    assert found.images[:, 50, 50].tolist() == [[0, 0, 10 * i] for i in range(COUNT)]
-    assert crops(clip, faces, 128, count=2).images[:, 5, 5, 2].tolist() == [10, 40]
-    assert crops(clip, faces, 32, fps=12.5).images[:, 5, 5, 2].tolist() == [0, 20, 40]
+    assert found.images[:, 50, 50].tolist() == [[0, 0, 10 * i] for i in range(1, COUNT + 1)]
+    assert crops(clip, faces, 128, count=2).images[:, 5, 5, 2].tolist() == [20, 50]
+    assert crops(clip, faces, 32, fps=12.5).images[:, 5, 5, 2].tolist() == [10, 30, 50]
     both = {"faces": FramesInput(faces=True, size=64), "whole": FramesInput(count=2, max_side=160)}
     both["lazy"] = FramesInput(faces=True, stream=True)
     assert isinstance(faces, Derived)
     answers = decode_inputs(clip, both, {"faces": faces})
     assert answers["whole"].images.shape == (2, 120, 160, 3)  # type: ignore[union-attr]
     assert answers["lazy"].size == (128, 128)  # type: ignore[union-attr]
-    assert [image[0, 0, 2] for _, image in answers["lazy"]] == [10 * i for i in range(COUNT)]  # type: ignore
+    assert [image[0, 0, 2] for _, image in answers["lazy"]] == [10 * i for i in range(1, 7)]  # type: ignore
 
 
 def test_pictures_of_another_rate_are_spread_over_the_clip(tmp_path: Path, clip: Clip) -> None:
@@ -270,7 +270,9 @@ def test_arrays_that_are_empty_gone_or_something_else(tmp_path: Path, clip: Clip
     assert isinstance(absent, Failure)
     assert "no output of OpenFace for the clip talk/一" in absent.reason
     np.save(place, np.array([]))
-    assert derive(clip, folder=folder) == Missing("OpenFace found no face: 一.npy holds 0 pictures of one")
+    assert derive(clip, folder=folder) == Missing("OpenFace found no face: 一.npy shows none in 0 frames")
+    np.save(place, np.zeros((COUNT, 112, 112, 3), np.uint8))
+    assert derive(clip, folder=folder) == Missing("OpenFace found no face: 一.npy shows none in 6 frames")
     for content in (np.zeros((3, 4)), np.array([{}], object)):
         np.save(place, content)
         assert isinstance(derive(clip, folder=folder), Failure)

@@ -144,11 +144,11 @@ class OpenFace:
         return boxes, points
 
     def _stored(self, place: Path, table: Table | None, clock: Clock) -> StoredFaces | Missing:
-        count = len(open_pictures(place))
-        frames, pictures, scores = _pictured(place, count, table, self.options)
-        good = pictures != BLACK
+        shown = open_pictures(place)
+        frames, pictures, scores = _pictured(place, len(shown), table, self.options)
+        good = np.array([number != BLACK and bool(shown[number].any()) for number in pictures], bool)
         if not good.any():
-            return Missing(f"OpenFace found no face: {place.name} holds {count} pictures of one")
+            return Missing(f"OpenFace found no face: {place.name} shows none in {len(frames)} frames")
         source = _filled(good, self.options.on_missing)
         kept = np.flatnonzero(source != UNUSED)
         numbers = np.where(source[kept] == BLACK, BLACK, pictures[source[kept]])
