@@ -58,7 +58,7 @@ RANKERS = [
         name="gpt-ranking",
         target="mer_plugins.text.ranking:GptRanking",
         options="mer_plugins.text.ranking_options:RankingOptions",
-        summary="emotions ranked by GPT-4 or another language model; sends transcripts only with allow_upload=true",
+        summary="emotions ranked by GPT-4 or another language model; sends transcripts only with --allow-upload",
         produces="ranking",
         inputs={"text": TextInput()},
         requires=("openai",),
