@@ -27,6 +27,7 @@ from mer_core.media.align import apply, fit_face
 from mer_core.media.decode import decode_inputs
 from mer_core.media.faces import FaceTrack
 from mer_core.spec import FramesInput
+from mer_core.testing import check_plugin
 from mer_core.types import Clip, Derived, Failure, Frames, Missing, Sample
 from mer_plugins.faces.openface import OpenFace, five_points
 from mer_plugins.faces.openface_options import OpenFaceOptions
@@ -419,3 +420,9 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
         OpenFaceOptions(take="pictures")
     with pytest.raises(DataError, match="no folder"):
         OpenFace(OpenFaceOptions(folder=tmp_path / "none"))
+
+
+def test_the_contract_is_kept(program: Path) -> None:
+    checks = ["light-import", "options", "starts", "silence", "short", "determinism", "inputs-unchanged", "storable"]
+    report = check_plugin("openface", options={"binary": str(program), "fps": 1}, only=[*checks, "threads"])
+    assert [result for result in report.results if not result.good] == []
