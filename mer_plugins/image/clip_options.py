@@ -7,14 +7,15 @@ from typing import ClassVar
 
 from mer_core.plugin import Field, FramesInput, Input, UsageError, Weights
 from mer_core.weights import Located, locate
+from mer_plugins.hf import WeightsOptions
 from mer_plugins.image.options import FaceOptions, PictureOptions
 from mer_plugins.image.weights import CLIP
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 
-class ClipWeights(PictureOptions):
-    """What both extractors over CLIP can set."""
+class ClipModel(WeightsOptions):
+    """Which CLIP."""
 
     known: ClassVar[tuple[Weights, ...]] = CLIP
 
@@ -23,8 +24,6 @@ class ClipWeights(PictureOptions):
     file."""
     architecture: str = ""
     """open_clip's name of the model, such as ViT-L-14-quickgelu: for a file of weights that does not say."""
-    normalise: bool = False
-    """Bring each picture's vector to length 1; the MER2024 recipe does not."""
 
     def located(self) -> Located:
         """Where the weights are.
@@ -35,6 +34,13 @@ class ClipWeights(PictureOptions):
         if ":" not in self.model or Path(self.model).expanduser().exists():
             return super().located()
         return locate(tagged(self.model).repo, (tagged(self.model),), self.revision)
+
+
+class ClipWeights(ClipModel, PictureOptions):
+    """What both extractors over CLIP can set."""
+
+    normalise: bool = False
+    """Bring each picture's vector to length 1; the MER2024 recipe does not."""
 
 
 class ClipOptions(ClipWeights, FaceOptions):

@@ -1,0 +1,96 @@
+"""Options of ``emovclip``. Light: nothing here imports numpy or torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from mer_core.plugin import Field, FramesInput, Input, OptionError
+from mer_plugins.image.clip_options import ClipModel
+from mer_plugins.video.emovclip_words import LabelWords
+from mer_plugins.video.prompts_plan import PromptPlan, Scheme
+from mer_plugins.video.tuning_options import TuningOptions
+
+TOWERS = {"base": (768, 12), "large": (1024, 24), "huge": (1280, 32)}
+"""Width and layers of the published image towers."""
+
+SHORT = {"b": "base", "l": "large", "h": "huge"}
+
+NAMED = re.compile(r"vit[-_]?(base|large|huge|b|l|h)[-_]?(?:patch)?(14|16|32)(?:.*?[-_](\d{3}))?", re.IGNORECASE)
+
+
+class EmoVClipOptions(TuningOptions, ClipModel):
+    """Options of the ``emovclip`` extractor."""
+
+    frames: int = Field(default=16, ge=1, le=256)
+    """Frames of each clip, spread evenly."""
+    jitter: int = Field(default=3, ge=1, le=15)
+    """Frames that are decoded for each of them: training shows any one, everything else the middle one. Odd."""
+    max_side: int = Field(default=480, ge=64)
+    """Frames are decoded with at most this many pixels on the longer side."""
+    scheme: Scheme = "vl"
+    """What is learnt: vl (prompts in both towers), ivlp, vpt (image tower only), maple, cocoop, or full (all
+    weights)."""
+    tokens: int = Field(default=4, ge=1, le=64)
+    """Prompt tokens of each layer."""
+    vision_depth: int = Field(default=12, ge=0)
+    """Layers of the image tower that have prompts; all where there are fewer."""
+    text_depth: int = Field(default=12, ge=0)
+    """Layers of the text tower that have prompts; all where there are fewer."""
+    context: str = "a photo of a"
+    """Words before the class; with up to 4 tokens, learning begins at them."""
+    label_words: LabelWords = "paper"
+    """Words for the classes: paper (anger, worry), dataset (angry, worried), or sentence (angry person)."""
+    words: dict[str, str] = Field(default_factory=dict)
+    """Your own words for some classes, such as {"生气": "anger"}."""
+    normalisation: Literal["clip", "imagenet"] = "clip"
+    """Mean and deviation of pixels: those of the weights, or ImageNet's as in ViFi-CLIP."""
+    output: Literal["embedding", "frames", "logits", "probabilities"] = "embedding"
+    """The mean of the frames' embeddings; one row per frame; or what the classes score."""
+    normalise: bool = False
+    """Bring embeddings to length 1."""
+    pictures: int | None = Field(default=None, ge=1, le=4096)
+    """Pictures that are computed at once for features; null: 64 on a GPU, 8 on a CPU."""
+
+    @field_validator("jitter")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise OptionError("emovclip: jitter is even.", "Give an odd number: there has to be a middle one.")
+        return value
+
+    def inputs(self) -> dict[str, Input]:
+        """Whole frames: ``jitter`` from each of as many segments of the clip as there are ``frames``."""
+        return {"frames": FramesInput(count=self.frames * self.jitter, max_side=self.max_side)}
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """How many pictures are computed at once changes nothing."""
+        return {**super().fingerprint(), "pictures": None}
+
+    def plan(self) -> PromptPlan:
+        """The prompts.
+
+        Raises:
+            UsageError: there are none like that.
+        """
+        return PromptPlan(self.scheme, self.tokens, self.vision_depth, self.text_depth, self.context)
+
+    def operations(self) -> float:
+        """Floating-point operations for the features of one clip; 0 if the model's name does not tell."""
+        prompts = self.tokens if self.scheme in ("vl", "ivlp", "vpt", "maple") and self.vision_depth else 0
+        return self.frames * picture_operations(self.model, prompts)
+
+
+def picture_operations(model: str, prompts: int = 0) -> float:
+    """Floating-point operations for one picture by CLIP's image tower, from the model's name; 0 if it does not tell."""
+    found = NAMED.search(model)
+    if not found:
+        return 0.0
+    width, layers = TOWERS[SHORT.get(found[1].lower(), found[1].lower())]
+    patches = (int(found[3] or 224) // int(found[2])) ** 2
+    length = 1 + patches + prompts
+    layer = 2 * length * 12 * width**2 + 4 * length**2 * width
+    return float(layers * layer + 2 * patches * 3 * int(found[2]) ** 2 * width)
