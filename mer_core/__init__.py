@@ -1,9 +1,9 @@
 """mer: multimodal emotion recognition, from raw clips to a scored, reusable model.
 
->>> from mer_core import run, extract, train, predict, evaluate, compose, fit
+>>> from mer_core import run, extract, train, finetune, predict, evaluate, compose, fit
 
 Each name is one of three things. What the command line does, as a function: ``run``, ``extract``,
-``train``, ``predict``, ``evaluate``, and ``open_workspace`` for the conditions they work under. The
+``train``, ``finetune``, ``predict``, ``evaluate``, and ``open_workspace`` for the conditions they work under. The
 same for features that somebody has already: ``compose``, ``fit``, ``load_fit``. And what these
 functions take and return, for annotations. Plugins are written with :mod:`mer_core.plugin`.
 """
@@ -14,11 +14,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mer_core.fitted import FittedState
     from mer_core.settings import Settings
     from mer_core.types import FeatureSet
     from mer_core.workflows.arrays import compose
     from mer_core.workflows.evaluate import Scored, evaluate
     from mer_core.workflows.extract import Extraction, extract
+    from mer_core.workflows.finetune import finetune
     from mer_core.workflows.fit import Fit, FittedModel, fit, load_fit
     from mer_core.workflows.predict import Predictions, predict
     from mer_core.workflows.run import RunResult, run
@@ -30,6 +32,7 @@ _HOMES = {
     "FeatureSet": "mer_core.types",
     "Fit": "mer_core.workflows.fit",
     "FittedModel": "mer_core.workflows.fit",
+    "FittedState": "mer_core.fitted",
     "Predictions": "mer_core.workflows.predict",
     "RunResult": "mer_core.workflows.run",
     "Scored": "mer_core.workflows.evaluate",
@@ -39,6 +42,7 @@ _HOMES = {
     "compose": "mer_core.workflows.arrays",
     "evaluate": "mer_core.workflows.evaluate",
     "extract": "mer_core.workflows.extract",
+    "finetune": "mer_core.workflows.finetune",
     "fit": "mer_core.workflows.fit",
     "load_fit": "mer_core.workflows.fit",
     "open_workspace": "mer_core.workflows.workspace",
@@ -52,6 +56,7 @@ __all__ = [
     "FeatureSet",
     "Fit",
     "FittedModel",
+    "FittedState",
     "Predictions",
     "RunResult",
     "Scored",
@@ -61,6 +66,7 @@ __all__ = [
     "compose",
     "evaluate",
     "extract",
+    "finetune",
     "fit",
     "load_fit",
     "open_workspace",

@@ -15,6 +15,7 @@ from mer_core.cli import (
     extract,
     faces,
     features,
+    finetune,
     plugins,
     predict,
     run,
@@ -22,6 +23,7 @@ from mer_core.cli import (
     weights,
 )
 from mer_core.errors import EnvironmentProblem, MerError, UsageError
+from mer_core.files import cannot_write, disk_full
 
 
 def build_app() -> typer.Typer:
@@ -34,7 +36,8 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for module in (run, extract, train, predict, evaluate):
+    commands = (run, extract, train, finetune, predict, evaluate)
+    for module in commands:
         app.command()(module.command)
     app.add_typer(dataset.app, name="dataset")
     app.add_typer(features.app, name="features")
@@ -42,9 +45,7 @@ def build_app() -> typer.Typer:
     app.add_typer(plugins.app, name="plugins")
     app.add_typer(weights.app, name="weights")
     app.command()(doctor.command)
-    for registered, module in zip(
-        app.registered_commands, (run, extract, train, predict, evaluate, doctor), strict=True
-    ):
+    for registered, module in zip(app.registered_commands, (*commands, doctor), strict=True):
         registered.name = module.NAME
     return app
 
@@ -104,10 +105,12 @@ def _as_ours(error: Exception) -> MerError | None:
     said = getattr(error, "format_message", None)  # the command line parser's errors
     if said is not None:
         return UsageError(str(said()), "See the command's --help.")
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and disk_full(error) and error.filename:
+        return cannot_write(error.filename, error)
+    if isinstance(error, OSError) and error.strerror and not disk_full(error):
         place = f"{error.filename}: " if error.filename else ""
         return EnvironmentProblem(f"{place}{error.strerror}.", "Check the path, its permissions and the disk's space.")
-    if "No space left on device" in str(error):  # libraries that write by themselves raise errors of their own
+    if disk_full(error):  # libraries that write by themselves raise errors of their own
         return EnvironmentProblem(f"the disk is full: {error}.", "Free some space, or choose other --out and --cache.")
     return None
 

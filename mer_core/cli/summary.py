@@ -149,6 +149,14 @@ def _files(report: RunReport, folder: Path, console: Console) -> None:
             console.print(Text.assemble(f"  {name:<16}", (hints.get(name, what), "dim")))
 
 
+def _fit(fit: dict[str, Any]) -> str:
+    """``video:emovclip: fit 5 times (fold), 480 clips through each: 2,400 forward passes, about 0.1 GPU-hours``."""
+    how = "fitted already" if fit["crossfit"] == "given" else f"fit {count(fit['fits'], 'time')} ({fit['crossfit']})"
+    work = f", about {fit['gpu_hours']:.2g} GPU-hours at 300 TFLOP/s" if fit["operations"] else ""
+    passes = count(fit["forwards"], "clip")
+    return f"{fit['stream']}: {how}, then {passes} through its fits{work}, {size(fit['bytes'])} of features"
+
+
 def print_plan(document: dict[str, Any], console: Console) -> None:
     """What would be done, with disk."""
     data, disk, training = document["data"], document["disk"], document["training"]
@@ -159,6 +167,8 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
         console.print(
             f"[bold]Stream[/]    {name}: extract {count(stream['extract'], 'clip')}, reuse {stream['reuse']:,}"
         )
+    for fit in document["fits"]:
+        console.print(f"[bold]Fits[/]      {_fit(fit)}")
     for name, part in document["derivers"].items():
         console.print(
             f"[bold]Deriver[/]   {readable(part['deriver'])}: make {name} of {count(part['derive'], 'clip')},"

@@ -134,10 +134,10 @@ def part_learners(
 
 
 def plan_extraction(config: RunConfig, table: ClipTable, space: Workspace) -> tuple[ExtractPlan, tuple[Upload, ...]]:
-    """What :func:`extract_clips` would do, and what it would send, without doing it."""
+    """What :func:`extract_clips` would do, and what it would send, without doing it; supervised extractors left out."""
     jobs, derivers = built = build_jobs(config, space.catalogue, table.targets.classes)
     store, settings = FeatureStore(space.cache.features), engine_settings(config, space)
-    plan = plan_engine(table.clips, jobs, derivers, store, settings)
+    plan = plan_engine(table.clips, part_learners(config, jobs, True)[0], derivers, store, settings)
     return plan, find_uploads(built, table.clips, store, settings)
 
 

@@ -14,7 +14,7 @@ from mer_core.blame import blame, title
 from mer_core.catalogue import Entry
 from mer_core.engine import ExtractorJob
 from mer_core.engine.answers import make_instance
-from mer_core.errors import PluginError, TooLittleDataError
+from mer_core.errors import PluginError, TooLittleDataError, UsageError
 from mer_core.fitted import FittedState, find_state, save_state
 from mer_core.protocols import Progress
 from mer_core.spec import digest
@@ -48,6 +48,9 @@ def fit_extractor(
     folder: Path,
     device: str,
     progress: Progress | None = None,
+    *,
+    whole: bool = False,
+    keep: bool = True,
 ) -> FittedState:
     """Fit the job's extractor, or find the same fit of an earlier run.
 
@@ -55,9 +58,12 @@ def fit_extractor(
         entry: the extractor in the catalogue, to name it where it raises.
         folder: all fits lie below it, each under a digest of the extractor, its options, the clips' content, their
             labels and the seed.
+        whole: ``folder`` is for this fit alone.
+        keep: write the state; False in all but one of several processes that fit together.
 
     Raises:
         TooLittleDataError: fewer than two classes can be decoded.
+        UsageError: ``folder`` holds another fit.
         PluginError: the extractor raised, or returned no state.
     """
     rows = np.asarray([row for row in lesson.rows if clips.keys[row] is not None], dtype=np.int64)
@@ -66,9 +72,10 @@ def fit_extractor(
         what = f"{job.name} has {len(rows)} clips of {len(np.unique(labels))} classes to learn from."
         raise TooLittleDataError(what, "It needs two classes; leave the stream out, or add clips.")
     facts = _facts(job, lesson, rows, [str(clips.keys[row]) for row in rows])
-    home = folder / digest([job.fingerprint, facts["training"]])
+    home = folder if whole else folder / digest([job.fingerprint, facts["training"]])
     known = find_state(home)
     if known is not None:
+        _refuse_another(known, facts)
         return known
     clips.fill()
     (home / WORK).mkdir(parents=True, exist_ok=True)
@@ -85,9 +92,20 @@ def fit_extractor(
         state = instance.fit(clips.samples(rows.tolist()), supervision)
     _check(state, entry)
     summary = getattr(instance, "summary", None)
-    saved = save_state(home, state, {**facts, "summary": dict(summary) if isinstance(summary, Mapping) else {}})
+    facts["summary"] = dict(summary) if isinstance(summary, Mapping) else {}
+    if not keep:
+        return FittedState(home, facts)
+    saved = save_state(home, state, facts)
     shutil.rmtree(home / WORK, ignore_errors=True)
     return saved
+
+
+def _refuse_another(known: FittedState, facts: Mapping[str, Any]) -> None:
+    """Refuse to take a fit for one of other options, clips, labels or seed."""
+    other = [key for key in ("extractor", "options", "training") if known.facts[key] != facts[key]]
+    if other:
+        what = {"training": "clips, labels or seed"}.get(other[0], other[0])
+        raise UsageError(f"{known.folder} holds a fit of another {what}.", "Name a new folder, or remove it.")
 
 
 def _facts(job: ExtractorJob, lesson: Lesson, rows: IntArray, keys: Sequence[str]) -> dict[str, Any]:

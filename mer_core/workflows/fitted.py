@@ -8,6 +8,7 @@ from typing import Any
 from mer_core.engine import ExtractorJob
 from mer_core.errors import DataError
 from mer_core.fitted import SCHEMA, FittedState
+from mer_core.names import readable
 from mer_core.spec import digest, plain
 
 
@@ -56,8 +57,8 @@ def refuse_strange(job: ExtractorJob, state: FittedState) -> None:
     now = describe(job)
     for key in ("extractor", "version"):
         if state.facts[key] != now[key]:
-            what = f"{state.folder} holds a state of {state.facts['extractor']} version {state.facts['version']}"
-            raise DataError(f"{what}, not of {now['extractor']} version {now['version']}.", "Run 'mer finetune' again.")
+            then, wanted = (f"{readable(one['extractor'])} version {one['version']}" for one in (state.facts, now))
+            raise DataError(f"{state.folder} holds a state of {then}, not of {wanted}.", "Run 'mer finetune' again.")
     other = [key for key, value in state.facts["content"].items() if now["content"].get(key, value) != value]
     if other:
         raise DataError(

@@ -10,6 +10,7 @@ from mer_core.errors import DataError
 from mer_core.report.words import count
 from mer_core.workflows.data import load_data
 from mer_core.workflows.extract import plan_extraction
+from mer_core.workflows.plan_fits import plan_fits
 from mer_core.workflows.preflight import check_start, protocol_gaps
 from mer_core.workflows.workspace import Workspace, pick_device
 
@@ -24,6 +25,7 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
     labelled = [c for c in table.clips if c.label and c.split not in ("test", "unlabelled")]
     check_start(config, table.targets, space.catalogue)
     found, uploads = plan_extraction(config, table, space)
+    fits = plan_fits(config, table, space)
     return {
         "data": {
             "source": config.data.source,
@@ -41,14 +43,16 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
                 "reuse": found.streams[name].reuse,
             }
             for name, choice in config.streams.items()
+            if name in found.streams
         },
+        "fits": [fit.document() for fit in fits],
         "derivers": {
             name: {"deriver": config.derivers[name].name, "derive": part.extract, "reuse": part.reuse}
             for name, part in found.derived.items()
         },
         "uploads": [upload.document() for upload in uploads],
         "disk": {
-            "needed_bytes": found.bytes,
+            "needed_bytes": found.bytes + sum(fit.bytes for fit in fits),
             "free_bytes": shutil.disk_usage(space.cache.root).free,
             "cache": str(space.cache.root),
         },
