@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine_toys import sound
 from ranking_server import GOOD, KEY, Server, serving
 
 from mer_core.cli.app import run_app
 from mer_core.errors import UsageError
 from mer_core.plugin import (
+    AudioInput,
     Clip,
     Derived,
     DerivedInput,
+    DeriverSpec,
     ExtractorSpec,
     Features,
     Field,
@@ -58,6 +61,16 @@ class Reader:
         return Features(values)
 
 
+class Ear:
+    """Hears the same words in every clip, and its number."""
+
+    def __init__(self, options: Options, device: str) -> None:
+        pass
+
+    def derive(self, batch: Sequence[Sample]) -> list[Derived]:
+        return [Derived({}, {"text": f"我听见{sample.id}", "language": "zh"}) for sample in batch]
+
+
 class TellerOptions(Options):
     """Options of an extractor that asks a server of its own."""
 
@@ -86,6 +99,9 @@ class Plugin:
         options = "test_upload:TellerOptions"
         return [
             ExtractorSpec(name="rank-reader", target="test_upload:Reader", inputs=inputs, **shared),
+            DeriverSpec(
+                name="ear", target="test_upload:Ear", produces="transcript", inputs={"audio": AudioInput(rate=8000)}
+            ),
             ExtractorSpec(
                 name="teller", target="test_upload:Teller", options=options, inputs={"text": TextInput()}, **shared
             ),
@@ -246,11 +262,31 @@ def test_any_plugin_may_say_what_it_sends(tmp_path: Path) -> None:
     assert len(told) == 1
 
 
-def test_texts_that_are_to_be_recognised_first_count() -> None:
+def test_texts_that_are_to_be_recognised_first_count(server: Server, tmp_path: Path) -> None:
     """Nobody knows yet what they are; they are not sent unless that is permitted."""
-    upload = Upload(plugin="p", outlook=Outlook(host="x", new=0), permitted=False, unheard=7)
-    with pytest.raises(UsageError, match="0 transcripts, and what is recognised in 7 clips without text, to x"):
-        refuse_uploads([upload])
+    for number in range(3):
+        sound(tmp_path / f"{number}.wav", 0.5, 0.2 + 0.1 * number)
+    data = tmp_path / "a.csv"
+    data.write_text("id,audio,text,label\na,0.wav,今天真好,happy\nb,1.wav,,angry\nc,2.wav,,happy\n", encoding="utf-8")
+    told: list[str] = []
+    settings: Any = {
+        "modalities": ["text"],
+        "extractors": {"text": "rank-reader"},
+        "derivers": {"transcript": "ear"},
+        "transcribe": True,
+        "options": {"gpt-ranking": {"base_url": server.url}},
+    }
+    words = "1 transcript, and what is recognised in 2 clips without text, to 127"
+    with pytest.raises(UsageError, match=f"would send {words}"):
+        extract(data, space=space(told), **settings)
+    assert server.questions == []
+    found = extract(data, space=space(told), allow_upload=True, **settings)
+    assert [f"sends {words}" in one for one in told] == [True]
+    asked = sorted(question["messages"][0]["content"].partition("文本：")[2] for question in server.questions)
+    assert asked == ["“今天真好”", "“我听见b”", "“我听见c”"]
+    assert found.report.failures == ()
+    again = extract(data, space=space(told), **settings)
+    assert (len(told), len(server.questions), again.report.extracted) == (1, 3, {"text:rank-reader": 0})
 
 
 def test_permission_in_words_and_files() -> None:
