@@ -11,6 +11,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mer_core.errors import DataError, UsageError
+from mer_core.files import write_text
 from mer_core.types import stream_order
 from mer_core.uploads import unpermitted
 
@@ -135,7 +136,7 @@ def validate_config(values: Mapping[str, Any]) -> RunConfig:
 def write_config(config: RunConfig, file: Path) -> None:
     """Write ``config`` so that ``mer run --config FILE`` does the same run again; permissions are left out."""
     values = _replace(unpermitted(config.model_dump(mode="json")), None, NULL)
-    file.write_text(tomli_w.dumps(values), encoding="utf-8")
+    write_text(file, tomli_w.dumps(values))
 
 
 def _replace(value: Any, old: Any, new: Any) -> Any:

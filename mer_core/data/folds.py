@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.errors import DataError, TooLittleDataError, UsageError
+from mer_core.files import write_text
 from mer_core.types import Fold
 
 IntArray = NDArray[np.int64]
@@ -96,7 +97,7 @@ def save_folds(path: Path, plan: FoldPlan, ids: Sequence[str]) -> None:
     folds = [{"train": _names(fold.train, ids), "val": _names(fold.val, ids)} for fold in plan.folds]
     about = {"schema": SCHEMA, "kind": plan.kind, "seed": plan.seed, "group": plan.group, "reason": plan.reason}
     text = json.dumps({**about, "notes": list(plan.notes), "folds": folds}, ensure_ascii=False, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def load_folds(path: Path, ids: Sequence[str]) -> FoldPlan:

@@ -12,7 +12,8 @@ import numpy as np
 
 from mer_core.blame import place, said
 from mer_core.engine.types import ExtractorJob, Job, Raised
-from mer_core.errors import MediaError, MerError, PluginError
+from mer_core.errors import EnvironmentProblem, MediaError, MerError, PluginError
+from mer_core.files import AGAIN, disk_full
 from mer_core.types import Audio, Derived, Failure, Features, Frames, Missing, Sample, Text
 
 Answer = Features | Derived | Missing | Failure
@@ -29,6 +30,7 @@ def make_instance(job: Job, device: str) -> Any:
     except MerError:
         raise
     except Exception as error:
+        _refuse_full_disk(error, job.spec.name)
         reason = f"{type(error).__name__}: {error}"
         raise PluginError(
             f"{job.spec.name} cannot start ({reason}).", f"See mer plugins show {job.spec.name}."
@@ -58,11 +60,24 @@ def bisect(
     except MediaError as error:
         failure = Failure(str(error), "decode")
     except (Exception, SystemExit) as error:
+        _refuse_full_disk(error, target)
         failure = raised(error, stage, target)
     if len(samples) == 1:
         return [failure]
     half = len(samples) // 2
     return bisect(call, samples[:half], stage, target) + bisect(call, samples[half:], stage, target)
+
+
+def _refuse_full_disk(error: BaseException, plugin: str) -> None:
+    """A full disk is no fault of a clip, and the next clips would find it full, too.
+
+    Raises:
+        EnvironmentProblem: ``error`` says that there is no space left.
+    """
+    if disk_full(error):
+        place = getattr(error, "filename", None)
+        where = f" while writing {place}" if place else ""
+        raise EnvironmentProblem(f"the disk is full: {plugin.rpartition(':')[2]} stopped{where}.", AGAIN) from error
 
 
 def raised(error: BaseException, stage: str, target: str) -> Raised:

@@ -72,8 +72,10 @@ def extract(
             patience = PATIENCE_SECONDS / 2
             raise
         finally:
-            tables.close(patience)
-            journal.close()
+            try:
+                tables.close(patience)
+            finally:
+                journal.close()
 
 
 def plan(

@@ -14,12 +14,13 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mer_core.errors import EnvironmentProblem
+from mer_core.files import writing
 from mer_core.spec import digest
 from mer_core.store.digests import append_line
 from mer_core.store.locks import locked, try_lock
@@ -113,8 +114,9 @@ class Journal:
         self._write({"n": number, "stage": stage, "works": dict(works)})
 
     def end(self, number: int) -> None:
-        """The process has survived what :meth:`begin` announced."""
-        self._write({"n": number, "end": True})
+        """The process has survived what :meth:`begin` announced. A full disk stops what follows, not this."""
+        with suppress(EnvironmentProblem):
+            self._write({"n": number, "end": True})
 
     @contextmanager
     def during(self, clips: Iterable[Clip]) -> Iterator[None]:
@@ -136,7 +138,7 @@ class Journal:
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
-        with self._lock:
+        with self._lock, writing(self.path):
             if self._handle is not None:
                 os.write(self._handle, line)
 
@@ -227,7 +229,9 @@ def record_crash(state_dir: Path, begun: Begun) -> dict[tuple[str, str], Crash]:
     """Remember what a clip was convicted of; returns it as :func:`read_crashes` does."""
     found = {(job, key): Crash(job, key, begun.id, begun.stage) for job, key in begun.works.items()}
     for crash in found.values():
-        append_line(state_dir / CRASHES, json.dumps(asdict(crash), ensure_ascii=False).encode() + b"\n")
+        line = json.dumps(asdict(crash), ensure_ascii=False).encode()
+        with writing(state_dir / CRASHES):
+            append_line(state_dir / CRASHES, b"\n%s\n" % line)  # on a line of its own even after a torn one
     return found
 
 

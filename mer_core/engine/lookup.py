@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mer_core.engine.answers import Answer
 from mer_core.engine.types import DeriverJob, ExtractorJob, Job
-from mer_core.errors import MediaError, PluginError
+from mer_core.errors import MediaError, MerError, PluginError
 from mer_core.spec import FramesInput
 from mer_core.store import FeatureStore, ShardLimits, Table, TableWriter
 from mer_core.store.digests import ContentHasher, derived_digest, input_digest, source_digest
@@ -84,8 +84,14 @@ class Tables:
         """End the writers, waiting at most ``timeout`` seconds for all of them."""
         writers, self._writers = self._writers, {}
         end = None if timeout is None else time.monotonic() + timeout
+        first: MerError | None = None
         for writer in writers.values():
-            writer.close(None if end is None else max(0.0, end - time.monotonic()))
+            try:
+                writer.close(None if end is None else max(0.0, end - time.monotonic()))
+            except MerError as error:  # the others write what they have all the same
+                first = first or error
+        if first is not None:
+            raise first
 
 
 class Lookup:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mer_core.errors import DataError
+from mer_core.files import write_text, writing
 
 SCHEMA = "mer-report/1"
 JSON_FILE, HTML_FILE = "report.json", "report.html"
@@ -322,9 +322,10 @@ class RunReport(Part):
         """Write ``report.json`` and ``report.html`` into ``folder``; return both paths."""
         from mer_core.report.html import render_html
 
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.document(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-        return _write(folder / JSON_FILE, text), _write(folder / HTML_FILE, render_html(self))
+        return write_text(folder / JSON_FILE, text), write_text(folder / HTML_FILE, render_html(self))
 
     @classmethod
     def load(cls, path: Path) -> RunReport:
@@ -362,10 +363,3 @@ def _clean(value: Any) -> Any:
     if isinstance(value, list):
         return [_clean(item) for item in value]
     return _finite(value)
-
-
-def _write(path: Path, text: str) -> Path:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
-    return path

@@ -6,6 +6,8 @@ inode), so that a second run only looks at the file's metadata.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -91,14 +93,20 @@ class ContentHasher:
             self._fresh.add(name)
         settled = abs(time.time() - stamp[1] / 1e9) > SETTLE_SECONDS
         if self._path is not None and settled and not known:
-            append_line(self._path, _line(name, stamp, value))
+            with contextlib.suppress(OSError):  # a full disk: hashed again next time
+                append_line(self._path, _line(name, stamp, value))
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Append ``line`` in one write, so that processes do not cut into each other's lines."""
+    """Append ``line`` in one write, so that processes do not cut into each other's lines.
+
+    Raises:
+        OSError: also where only a part of it found room.
+    """
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        os.write(handle, line)
+        if os.write(handle, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(handle)
 

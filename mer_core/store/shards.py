@@ -116,7 +116,8 @@ def write_shard(folder: Path, rows: Sequence[Row]) -> Path:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StoreError(
-            f"features cannot be written to {folder}: {error.strerror}.", "Free some disk, or choose another --cache."
+            f"features cannot be written to {folder}: {error.strerror or error}.",
+            "Free some disk, or choose another --cache, and run the same command again: what is stored is kept.",
         ) from None
     return folder / name
 

@@ -95,7 +95,10 @@ class FeatureStore:
                 _write_about(file, about)
             os.utime(file)
         except OSError as error:
-            raise StoreError(f"the table {folder} cannot be written: {error.strerror}.", "See mer doctor.") from None
+            raise StoreError(
+                f"the table {folder} cannot be written: {error.strerror}.",
+                "Free some disk, or choose another --cache.",
+            ) from None
         return Table(folder, about, self._limits)
 
     def using(self) -> AbstractContextManager[bool]:
@@ -136,8 +139,11 @@ class FeatureStore:
 
 def _write_about(file: Path, about: Mapping[str, Any]) -> None:
     temporary = file.with_name(f"{TEMPORARY}{secrets.token_hex(6)}.json")
-    temporary.write_text(json.dumps(dict(about), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, file)
+    try:
+        temporary.write_text(json.dumps(dict(about), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _read_about(folder: Path) -> dict[str, Any]:

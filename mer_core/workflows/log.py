@@ -6,12 +6,13 @@ import json
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mer_core.errors import MerError
+from mer_core.errors import EnvironmentProblem, MerError
+from mer_core.files import disk_full, writing
 
 
 class RunLog:
@@ -34,7 +35,7 @@ class RunLog:
         """One line: UTC time, seconds since the start, the event and its facts."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = {"time": now, "at": self.seconds, "event": event, **facts}
-        with self.file.open("a", encoding="utf-8") as stream:
+        with writing(self.file), self.file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
 
     @contextmanager
@@ -54,8 +55,10 @@ class RunLog:
         except BaseException as error:
             cause = error.__cause__ if isinstance(error, MerError) else error
             unforeseen = isinstance(cause, Exception | SystemExit) and not isinstance(cause, MerError)
+            unforeseen = unforeseen and not disk_full(error)
             lines = {"traceback": "".join(traceback.format_exception(cause))} if unforeseen else {}
-            self.write(f"{name} failed", error=f"{type(error).__name__}: {error}", **lines)
+            with suppress(EnvironmentProblem):  # where the disk is full, the error that says so goes on
+                self.write(f"{name} failed", error=f"{type(error).__name__}: {error}", **lines)
             if unforeseen and isinstance(error, MerError):
                 error.hint = f"{error.hint} The traceback is in {self.file}.".strip()
             raise

@@ -14,6 +14,7 @@ from typing import Any
 from mer_core.blame import blame
 from mer_core.config import PluginChoice, RunConfig, validate_config
 from mer_core.errors import DataError, PluginError, UsageError
+from mer_core.files import write_text, writing
 from mer_core.fitted import FittedState, copy_state, load_state
 from mer_core.protocols import Fusion, Model, Trainer
 from mer_core.registry import Catalogue, Entry
@@ -81,8 +82,13 @@ def save_pipeline(
     about: Mapping[str, Mapping[str, Any]] | None = None,
     states: Mapping[str, Sequence[FittedState]] | None = None,
 ) -> None:
-    """Write the model, what its supervised extractors learnt, and ``pipeline.json`` into ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the model, what its supervised extractors learnt, and ``pipeline.json`` into ``folder``.
+
+    That file is written last: a folder without it is no model, whatever else a full disk let into it.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / PIPELINE_FILE).unlink(missing_ok=True)
     model.save(folder)
     fitted = {
         stream: [f"{FITTED}/{number}-{fold}" for fold in range(len(found))]
@@ -104,7 +110,7 @@ def save_pipeline(
         "config": unpermitted(config.model_dump(mode="json")),
         "facts": dict(facts),
     }
-    (folder / PIPELINE_FILE).write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / PIPELINE_FILE, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 
 def load_pipeline(folder: Path, space: Workspace, device: str | None = None) -> Pipeline:

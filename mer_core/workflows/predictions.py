@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mer_core.errors import DataError
+from mer_core.files import write_text
 from mer_core.types import Prediction
 
 PROBABILITY = "p_"
@@ -52,10 +54,11 @@ def write_predictions(file: Path, rows: Iterable[Row], classes: Sequence[str], m
     """Write ``rows`` as UTF-8 CSV."""
     listed = [prediction_fields(row, classes, modalities) for row in rows]
     columns = list(dict.fromkeys(key for fields in listed for key in fields)) or ["id", "prediction"]
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, restval="")
-        writer.writeheader()
-        writer.writerows(listed)
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, columns, restval="")
+    writer.writeheader()
+    writer.writerows(listed)
+    write_text(file, stream.getvalue())
 
 
 def read_predictions(file: Path) -> tuple[dict[str, str], frozenset[str]]:
