@@ -15,7 +15,7 @@ from mer_core.plugin import (
 )
 from mer_plugins.faces.specs import DERIVERS
 from mer_plugins.image.specs import IMAGE
-from mer_plugins.speech.specs import SPEECH
+from mer_plugins.speech.specs import HEARING, SPEECH
 from mer_plugins.text.specs import RANKERS, TEXT
 from mer_plugins.video.specs import VIDEO
 
@@ -100,4 +100,17 @@ PROTOCOLS = [
 @hookimpl
 def mer_specs() -> Iterable[PluginSpec]:
     """Everything mer ships."""
-    return [*SPEECH, *IMAGE, *VIDEO, *TEXT, *DERIVERS, *RANKERS, *FUSIONS, *TRAINERS, *DATASETS, *PRESETS, *PROTOCOLS]
+    return [
+        *SPEECH,
+        *IMAGE,
+        *VIDEO,
+        *TEXT,
+        *DERIVERS,
+        *RANKERS,
+        *HEARING,
+        *FUSIONS,
+        *TRAINERS,
+        *DATASETS,
+        *PRESETS,
+        *PROTOCOLS,
+    ]

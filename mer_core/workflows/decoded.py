@@ -20,7 +20,7 @@ from mer_core.engine.lookup import Lookup, Tables, order_derivers, state_folder
 from mer_core.errors import MediaError
 from mer_core.media.decode import ClipReader
 from mer_core.protocols import Progress
-from mer_core.spec import digest
+from mer_core.spec import TRANSCRIPT, AudioInput, digest
 from mer_core.store import FeatureStore
 from mer_core.store.digests import ContentHasher, source_digest
 from mer_core.store.samples import SampleCache
@@ -106,7 +106,7 @@ class DecodedClips:
             for name, found in stored.items()
         }
         with ClipReader(clip) as reader:
-            inputs = decode_together(reader, [self.job], derived)[self.job.name]
+            inputs = decode_together(reader, [self.job.of(clip)], derived)[self.job.name]
         inputs = forgiven(inputs, optional_inputs(self.job))
         wrong = unusable(inputs, optional_inputs(self.job))
         if wrong is not None:
@@ -156,7 +156,7 @@ def decoded(
     about = {"extractor": "decoding", **{key: job.about[key] for key in ("inputs", "derived", "decoder")}}
     cache = SampleCache(folder / digest(about), _room(folder))
     hasher = ContentHasher(state_folder(settings.state_dir, store), settings.verify)
-    names = {clip.id: name for clip in clips if (name := _name(clip, job, hasher))}
+    names = {clip.id: name for clip in clips if (name := _name(clip, job, derivers, hasher))}
     look = _looking(job, Keep(cache, names), about)
     report = run_engine(clips, [look], derivers, store, settings, progress)
     own = order_derivers([look], derivers)
@@ -181,9 +181,13 @@ def _looking(job: ExtractorJob, options: Keep, about: Mapping[str, Any]) -> Extr
     )
 
 
-def _name(clip: Clip, job: ExtractorJob, hasher: ContentHasher) -> str:
+def _name(clip: Clip, job: ExtractorJob, derivers: Mapping[str, DeriverJob], hasher: ContentHasher) -> str:
+    """Stands for what the job reads of the clip; for a text that is heard, the sound and what hears it do."""
     try:
-        return source_digest(clip, job.inputs, hasher)
+        if not job.of(clip).heard:
+            return source_digest(clip, job.inputs, hasher)
+        sound = source_digest(clip, {**job.inputs, "heard": AudioInput()}, hasher)
+        return digest([sound, derivers[TRANSCRIPT].fingerprint], 32)
     except MediaError:
         return ""
 

@@ -47,9 +47,13 @@ DATA2VEC = (
 )
 
 
-def _whisper(size: str, dim: int, count: int = 0) -> Weights:
-    repo = f"openai/whisper-{size}"
-    return Weights(name=f"whisper-{size}", repo=repo, files=SAFE, bytes=count, licence="Apache-2.0", dim=dim)
+SPEAKING = ("generation_config.json", "tokenizer.json", "tokenizer_config.json")
+"""What Whisper needs beside its weights to write down what it hears."""
+
+
+def _whisper(size: str, dim: int, count: int = 0, licence: str = "Apache-2.0") -> Weights:
+    name = f"whisper-{size}"
+    return Weights(name=name, repo=f"openai/{name}", files=(*SAFE, *SPEAKING), bytes=count, licence=licence, dim=dim)
 
 
 WHISPER = (
@@ -58,4 +62,6 @@ WHISPER = (
     _whisper("medium", 1024),
     _whisper("small", 768),
     _whisper("base", 512),
+    _whisper("large-v3-turbo", 1280, 1_620_000_000, "MIT"),
 )
+WHISPER_ASR = (WHISPER[-1], *WHISPER[:-1])

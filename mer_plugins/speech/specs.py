@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mer_core.plugin import AudioInput, ExtractorSpec, Weights
+from mer_core.plugin import AudioInput, DeriverSpec, ExtractorSpec, Weights
 from mer_plugins.speech.emotion2vec_weights import EMOTION2VEC
-from mer_plugins.speech.encoder_weights import DATA2VEC, HUBERT, WAV2VEC2, WAVLM, WHISPER
+from mer_plugins.speech.encoder_weights import DATA2VEC, HUBERT, WAV2VEC2, WAVLM, WHISPER, WHISPER_ASR
 
 
 def _encoder(name: str, options: str, summary: str, weights: tuple[Weights, ...]) -> ExtractorSpec:
@@ -70,5 +70,19 @@ SPEECH = [
         requires=("torch", "safetensors"),
         weights_licence=EMOTION2VEC[0].licence,
         weights=EMOTION2VEC,
+    ),
+]
+
+HEARING = [
+    DeriverSpec(
+        name="whisper-asr",
+        target="mer_plugins.speech.whisper_asr:WhisperAsr",
+        options="mer_plugins.speech.whisper_asr_options:WhisperAsrOptions",
+        summary="what is said in a clip without text, by Whisper (--transcribe)",
+        produces="transcript",
+        inputs={"audio": AudioInput(rate=16000)},
+        requires=("torch", "transformers"),
+        weights_licence=WHISPER_ASR[0].licence,
+        weights=WHISPER_ASR,
     ),
 ]
