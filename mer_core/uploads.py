@@ -64,10 +64,13 @@ class Upload:
         return bool(self.outlook.new or self.unheard)
 
     def __str__(self) -> str:
+        return self.told("would send")
+
+    def told(self, verb: str) -> str:
+        """The outlook in words."""
         found = self.outlook
         things = f"{found.new:,} {found.what}{'' if found.new == 1 else 's'}"
         size = f"{found.characters:,} characters in all, about {found.tokens:,} tokens, {self._cost()}"
-        verb = "sends" if self.permitted else "would send"
         more = f", and what is recognised in {self.unheard:,} clips without text," if self.unheard else ""
         return f"{self.plugin} {verb} {things}{more} to {found.host} ({size}); {found.cached:,} are cached"
 
@@ -87,7 +90,7 @@ class Upload:
             **facts,
             "unheard": self.unheard,
             "permitted": self.permitted,
-            "told": f"{self}.",
+            "told": f"{self}." + ("" if self.permitted or not self.any else " It needs --allow-upload."),
         }
 
 

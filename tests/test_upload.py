@@ -158,6 +158,8 @@ def test_a_plan_shows_what_would_be_sent(capsys: pytest.CaptureFixture[str], ser
     host = server.url[7:-3]
     assert f"Upload    gpt-ranking would send 9 transcripts to {host} (" in out
     assert "cost unknown: set gpt-ranking.price_in and gpt-ranking.price_out" in out
+    assert "It needs --allow-upload." in out
+    assert "It needs --allow-upload." not in mer(capsys, "run", *asked, "--allow-upload")[1]
     prices = ["-o", "gpt-ranking.price_in=30", "-o", "gpt-ranking.price_out=60"]
     (upload,) = json.loads(mer(capsys, "run", *asked, *prices, "--json")[1])["uploads"]
     assert {key: upload[key] for key in ("plugin", "host", "what", "new", "cached", "permitted")} == {
@@ -255,7 +257,7 @@ def test_any_plugin_may_say_what_it_sends(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"teller would send 4 voices to far\.example .*Or be quiet\."):
         extract(data, **settings)
     first = extract(data, **settings, allow_upload=True)
-    assert told == [f"{first.uploads[0]}."]
+    assert told == [f"{first.uploads[0].told('sends')}."]
     assert told[0].startswith("teller sends 4 voices to far.example")
     again = extract(data, **settings)  # with nothing left to send
     assert again.fingerprints == first.fingerprints
@@ -293,6 +295,11 @@ def test_permission_in_words_and_files() -> None:
     outlook = Outlook(host="x", new=1, cached=2, cost=0.123)
     with pytest.raises(UsageError, match=r"p would send 1 transcript to x .* cost about 0\.12\); 2 are cached\."):
         refuse_uploads([Upload(plugin="p", outlook=outlook, permitted=False)])
+    assert (
+        str(Upload(plugin="p", outlook=outlook, permitted=True, unheard=2))
+        == "p would send 1 transcript, and what is recognised in 2 clips without text, to x "
+        "(0 characters in all, about 0 tokens, cost about 0.12); 2 are cached"
+    )
     refuse_uploads([Upload(plugin="p", outlook=outlook, permitted=True)])
     refuse_uploads([Upload(plugin="p", outlook=Outlook(host="x", new=0, cached=3), permitted=False)])
     values: Mapping[str, Any] = {"derivers": {"a": {"options": {"allow_upload": True, "model": "m"}}}, "n": [1]}

@@ -34,6 +34,9 @@ def print_summary(report: RunReport, folder: Path, console: Console) -> None:
     if len(report.subsets) > 1:
         console.print()
         console.print(_subsets(report))
+    for line in report.baselines:
+        told = Text.assemble((f"Without training, {line.name} {line.stream}: ", "bold"), "WAF ", _interval(line.waf))
+        console.print(told + Text(f", {count(line.n, 'clip')}", "dim"))
     for finding in report.findings():
         console.print(Text.assemble(("• ", "yellow"), finding))
     for note in report.data.notes:
@@ -175,7 +178,7 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
             f" reuse {part['reuse']:,}"
         )
     for upload in document["uploads"]:
-        console.print(Text.assemble(("Upload    ", "bold"), upload["told"]))
+        console.print(Text.assemble(("Upload    ", "bold"), upload["told"]), soft_wrap=True)
     console.print(
         f"[bold]Disk[/]      about {size(disk['needed_bytes'])} needed, {size(disk['free_bytes'])} free"
         f" in {disk['cache']}",

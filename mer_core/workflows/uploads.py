@@ -45,4 +45,4 @@ def announce_uploads(uploads: Sequence[Upload], space: Workspace) -> None:
     refuse_uploads(uploads)
     for upload in uploads:
         if upload.any and space.notice:
-            space.notice(f"{upload}.")
+            space.notice(f"{upload.told('sends')}.")

@@ -58,4 +58,5 @@ class Egemaps:
         values = self._smile.process_signal(audio.samples, audio.rate).to_numpy(np.float32)
         if self.options.level == "functionals":
             return Features(values[0])
-        return Features(values, np.arange(len(values)) * HOP + WINDOW.get(self.options.feature_set, OTHERS) / 2)
+        times = np.arange(len(values), dtype=np.float64) * HOP
+        return Features(values, times + WINDOW.get(self.options.feature_set, OTHERS) / 2)
