@@ -39,6 +39,7 @@ def command(
     cache: flags.CacheFlag = None,
     weights_dir: flags.WeightsDir = None,
     device: flags.Device = None,
+    devices: flags.Devices = None,
     workers: flags.Workers = None,
     allow_upload: flags.AllowUpload = False,
     strict: flags.Strict = False,
@@ -52,9 +53,16 @@ def command(
     from mer_core.workflows.extract import extract_clips
     from mer_core.workflows.workspace import open_workspace
 
+    device, several = flags.several_devices(device, devices)
     with show_progress(quiet=json) as progress:
         space = open_workspace(
-            cache, workers=workers, verify=verify, retry=retry_crashed, progress=progress, notice=print_note
+            cache,
+            workers=workers,
+            devices=several,
+            verify=verify,
+            retry=retry_crashed,
+            progress=progress,
+            notice=print_note,
         )
         settings = flags.configure(
             space.catalogue,

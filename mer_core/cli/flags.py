@@ -82,6 +82,10 @@ WeightsDir = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda:0 ...", show_default="auto", rich_help_panel=WORK)]
+Devices = Annotated[
+    str | None,
+    typer.Option(metavar="LIST", help="Extract on several at once: cuda:0,cuda:1.", rich_help_panel=WORK),
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Decoding threads.", show_default="all cores", rich_help_panel=WORK)
 ]
@@ -133,6 +137,25 @@ def use_weights(folder: Path | None) -> Path | None:
             raise UsageError(f"--weights-dir {folder}: there is no such folder.", "Name a folder of weights.")
         os.environ["MER_WEIGHTS"] = str(folder.resolve())
     return folder
+
+
+def several_devices(device: str | None, devices: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """The run's device and those that extract: ``"cuda:0,cuda:1"`` -> ``("cuda:0", ("cuda:0", "cuda:1"))``.
+
+    Raises:
+        UsageError: both flags are given and ``device`` is not the first of ``devices``, or that is no list of devices.
+    """
+    if devices is None:
+        return device, ()
+    names = tuple(part.strip() for part in devices.split(",") if part.strip())
+    if not names or "auto" in names:
+        raise UsageError(f"--devices {devices!r} names no devices.", "Write for example --devices cuda:0,cuda:1.")
+    if device not in (None, names[0]):
+        raise UsageError(
+            f"--device {device} beside --devices {devices}: the run computes on the first of these.",
+            "Leave out one of the two.",
+        )
+    return names[0], names
 
 
 def pairs(items: list[str] | None, flag: str, whole: Callable[[str], str] = lambda item: "a=b") -> dict[str, str]:

@@ -84,6 +84,7 @@ def command(
     cache: flags.CacheFlag = None,
     weights_dir: flags.WeightsDir = None,
     device: flags.Device = None,
+    devices: flags.Devices = None,
     workers: flags.Workers = None,
     allow_upload: flags.AllowUpload = False,
     strict: flags.Strict = False,
@@ -97,10 +98,12 @@ def command(
     from mer_core.cli.progress import show_progress
     from mer_core.workflows.workspace import open_workspace
 
+    device, several = flags.several_devices(device, devices)
     with show_progress(quiet=json) as progress:
         space = open_workspace(
             cache,
             workers=workers,
+            devices=several,
             verify=verify,
             retry=retry_crashed,
             progress=progress,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from mer_core.engine.instances import Instances, ThreadInstances
 from mer_core.engine.journal import Crash, Journal
 from mer_core.engine.ledger import Ledger
 from mer_core.engine.lookup import Lookup, Tables
+from mer_core.engine.stations import Computed, Station, Stations
 from mer_core.engine.threads import Crew, Window
 from mer_core.engine.types import EngineSettings, ExtractorJob, Job
 from mer_core.errors import MerError
@@ -45,7 +47,8 @@ class Extraction:
         self._items, self._lookup, self._ledger, self._journal = items, lookup, ledger, journal
         self._crashes, self._settings, self._progress = crashes, settings, progress
         self._tables: Tables = lookup.tables
-        self._instances = Instances(settings.device)
+        self._devices = [Instances(device) for device in settings.places]
+        self._instances = self._devices[0]
         self._cheap = frozenset(job.name for job in (*lookup.derivers, *lookup.jobs) if job.spec.per_thread)
         one_opencv_thread((*lookup.derivers, *lookup.jobs))
 
@@ -65,22 +68,26 @@ class Extraction:
             return
         window = Window(self._settings.window_bytes)
         batches = _Batches(targets, window)
-        with self._crew(targets, self._items if items is None else items, window) as crew:
-            for result in crew.results(idle=lambda: self._relieve(batches, window)):
+        crew, station = self._crew(targets, self._items if items is None else items, window), self._station()
+        with stopped(station, crew):
+            for result in crew.results(idle=lambda: self._relieve(station, batches, window)):
                 self._ledger.take(result)
                 batches.push(result)
                 self._start(targets, result)
-                self._answer(batches.ready())
-                self._relieve(batches, window)
+                self._answer(station, batches.ready())
+                self._relieve(station, batches, window)
                 self._tell(title)
-            self._answer(batches.rest(), title)
+            self._answer(station, batches.rest(), title)
+            self._settle(station.rest(), title)
         self._tables.flush()
 
-    @contextmanager
-    def _crew(
-        self, targets: tuple[Job, ...], items: Sequence[Item], window: Window
-    ) -> Iterator[Crew[Item, ClipResult]]:
-        """Threads that decode ``items`` for ``targets``; told to stop when the block is left."""
+    def _station(self) -> Station:
+        """Where a pass computes."""
+        several = len(self._devices) > 1
+        return Stations(self._devices, self._compute) if several else Station(self._instances, self._compute)
+
+    def _crew(self, targets: tuple[Job, ...], items: Sequence[Item], window: Window) -> Crew[Item, ClipResult]:
+        """Threads that decode ``items`` for ``targets``."""
         part = Pass(targets, self._cheap)
         worker = ClipWorker(
             part, self._lookup, self._journal, ThreadInstances("cpu"), self._crashes, self._ledger.underived
@@ -92,30 +99,35 @@ class Extraction:
             return result
 
         self._ledger.begin_pass()
-        crew = Crew(min(self._settings.worker_count, max(len(items), 1)), items, work, window)
-        try:
-            yield crew
-        finally:
-            crew.stop(PATIENCE_SECONDS)
+        return Crew(min(self._settings.worker_count, max(len(items), 1)), items, work, window)
 
     def _start(self, targets: tuple[Job, ...], result: ClipResult) -> None:
         """Make what has its first clip now: what cannot start says so before all are decoded."""
         for job in targets:
-            if job.name in result.parked:
-                self._instances.start(job)
+            for instances in self._devices if job.name in result.parked else ():
+                instances.start(job)
 
-    def _relieve(self, batches: _Batches, window: Window) -> None:
+    def _relieve(self, station: Station, batches: _Batches, window: Window) -> None:
         """A full window stops the decoding: then work off what waits, full batches or not."""
+        self._settle(station.finished())
         if window.full:
-            self._answer(batches.rest())
+            self._answer(station, batches.rest())
 
-    def _answer(self, batches: Iterator[tuple[Job, list[Parked]]], title: str = "") -> None:
+    def _answer(self, station: Station, batches: Iterator[tuple[Job, list[Parked]]], title: str = "") -> None:
         for job, batch in batches:
-            instance = self._instances[job]
-            with self._journal.during(parked.clip for parked in batch):
-                answers = answer_batch(job, instance, [parked.sample for parked in batch])
-            for parked, answer in zip(batch, answers, strict=True):
-                self._book(job, parked, answer)
+            self._settle(station.give(job, batch), title)
+
+    def _compute(self, instances: Instances, job: Job, batch: list[Parked]) -> list[Any]:
+        """One answer per clip; several devices call this at the same time."""
+        instance = instances[job]
+        with self._journal.during(parked.clip for parked in batch):
+            return answer_batch(job, instance, [parked.sample for parked in batch])
+
+    def _settle(self, computed: Iterator[Computed], title: str = "") -> None:
+        """Book what has been computed."""
+        for done in computed:
+            for parked, answer in zip(done.batch, done.answers, strict=True):
+                self._book(done.job, parked, answer)
             if title:
                 self._tell(title)
 
@@ -129,7 +141,8 @@ class Extraction:
         waiting: dict[str, Parked] = {}
         settled: set[int] = set()
         window = Window(self._settings.window_bytes)
-        with self._crew((job,), self._items, window) as crew:
+        crew = self._crew((job,), self._items, window)
+        with stopped(crew):
             samples = self._samples(job, crew, window, waiting, settled)
             first = list(islice(samples, 1))
             if first:  # where nothing is left to do, the extractor is not even made
@@ -181,6 +194,19 @@ class Extraction:
     def _tell(self, title: str, note: str = "") -> None:
         said = ", ".join(filter(None, [note, self._ledger.note()]))
         self._progress(title, self._ledger.done, len(self._items), said)
+
+
+@contextmanager
+def stopped(*threads: Station | Crew[Item, ClipResult]) -> Iterator[None]:
+    """Tells all ``threads`` to stop when the block is left, and waits for them together."""
+    try:
+        yield
+    finally:
+        end = time.monotonic() + PATIENCE_SECONDS
+        for one in threads:
+            one.halt()
+        for one in threads:
+            one.stop(max(0.0, end - time.monotonic()))
 
 
 DERIVER_BATCH_SECONDS = 60.0

@@ -159,7 +159,7 @@ def work_alone(order: Order, finished: Callable[[], None]) -> None:
     lookup = Lookup(order.jobs, order.derivers, tables, hasher)
     part = Pass(order.jobs, frozenset(job.name for job in jobs), order.alone)
     journal = Journal(order.state_dir, order.journal)
-    worker = ClipWorker(part, lookup, journal, _AnyDevice(order.settings.device), order.crashes, deaths=order.deaths)
+    worker = ClipWorker(part, lookup, journal, _AnyDevice(order.settings.places[0]), order.crashes, deaths=order.deaths)
     try:
         for item in enumerate(order.clips):
             worker(item)

@@ -86,6 +86,11 @@ class Crew(Generic[ItemT, ResultT]):
         for thread in self._threads:
             thread.start()
 
+    @property
+    def ready(self) -> bool:
+        """The next of :meth:`results` is there already."""
+        return not self._out.empty()
+
     def results(self, idle: Callable[[], None] = lambda: None) -> Iterator[ResultT]:
         """Results as they come, in any order; ``idle`` is called while there are none.
 
@@ -106,18 +111,23 @@ class Crew(Generic[ItemT, ResultT]):
             else:
                 yield found
 
+    def halt(self) -> None:
+        """Begin no more items, and interrupt the threads, without waiting for them."""
+        self._stop.set()
+        for thread in list(self._busy):
+            _interrupt(thread)
+
     def stop(self, patience: float) -> None:
         """Begin no more items; break off those begun, waiting up to ``patience`` seconds for it.
 
         A thread inside C++ code when the interpreter ends brings the process down with it, so the
         threads are interrupted: each leaves its item at the next step of Python code.
         """
-        self._stop.set()
         end = time.monotonic() + patience
+        self.halt()
         while self._busy and time.monotonic() < end:
-            for thread in list(self._busy):
-                _interrupt(thread)
             time.sleep(POLL_SECONDS / 5)
+            self.halt()
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
 

@@ -140,6 +140,8 @@ class EngineSettings:
 
     Args:
         device: torch device of the extractors that work in batches; the others run on the CPU.
+        devices: in place of ``device``, several that compute at the same time, each with instances of its own;
+            an extractor that sees all clips in one pass runs on the first.
         workers: threads that decode; None for as many as there are cores to run on.
         keep_frames: store frame-level features too, not only their statistics.
         shard: ``(i, n)``, 1-based: only every n-th clip, so that several machines fill one store.
@@ -150,6 +152,7 @@ class EngineSettings:
     """
 
     device: str = "cpu"
+    devices: tuple[str, ...] = ()
     workers: int | None = None
     keep_frames: bool = False
     shard: tuple[int, int] | None = None
@@ -157,6 +160,11 @@ class EngineSettings:
     window_bytes: int = 512 * MEBIBYTE
     state_dir: Path | None = None
     retry: bool = False
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The devices to compute on, at least one."""
+        return self.devices or (self.device,)
 
     @property
     def worker_count(self) -> int:

@@ -27,7 +27,7 @@ from mer_core.workflows.jobs import Jobs, build_jobs
 from mer_core.workflows.lost import why_empty
 from mer_core.workflows.transcripts import count_transcripts
 from mer_core.workflows.uploads import announce_uploads, find_uploads
-from mer_core.workflows.workspace import Workspace, open_workspace, pick_device
+from mer_core.workflows.workspace import Workspace, open_workspace, pick_device, pick_devices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +145,10 @@ def engine_settings(
     config: RunConfig, space: Workspace, shard: tuple[int, int] | None = None, keep_frames: bool = False
 ) -> EngineSettings:
     """How the engine works for this run, here."""
+    device = pick_device(config.device)
     return EngineSettings(
-        device=pick_device(config.device),
+        device=device,
+        devices=pick_devices(space.devices, device),
         workers=space.workers,
         keep_frames=keep_frames,
         shard=shard,

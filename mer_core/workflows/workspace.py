@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ class Workspace:
 
     Args:
         workers: decoding threads; None for all cores.
+        devices: torch devices that extract at the same time, of the same kind as the run's; none: that one alone.
         verify: hash every media file's content again instead of trusting size and time.
         retry: try clips again that are recorded as having killed the process.
         progress: called often with ``(stage, done, total, note)``.
@@ -28,6 +29,7 @@ class Workspace:
     catalogue: Catalogue
     cache: Cache
     workers: int | None = None
+    devices: tuple[str, ...] = ()
     verify: bool = False
     retry: bool = False
     progress: Progress | None = None
@@ -39,6 +41,7 @@ def open_workspace(
     cache: Path | None = None,
     *,
     workers: int | None = None,
+    devices: Iterable[str] = (),
     verify: bool = False,
     retry: bool = False,
     progress: Progress | None = None,
@@ -50,6 +53,7 @@ def open_workspace(
 
     Args:
         cache: its folder; None for ``$MER_CACHE`` or the user's cache folder.
+        devices: that extract at the same time, such as ``("cuda:0", "cuda:1")``.
         plugins: further plugin objects beside the installed ones (for notebooks and tests).
         listeners: False to tell no plugin of the runs in this workspace.
         notice: called with what is sent to a server, before it is; see :class:`Workspace`.
@@ -58,6 +62,7 @@ def open_workspace(
         catalogue=discover(plugins),
         cache=open_cache(cache),
         workers=workers,
+        devices=tuple(devices),
         verify=verify,
         retry=retry,
         progress=progress,
@@ -89,3 +94,17 @@ def pick_device(wanted: str) -> str:
     except RuntimeError:
         raise UsageError(f"--device {wanted}: there is no such device.", "Use auto, cpu or cuda:0.") from None
     return wanted
+
+
+def pick_devices(wanted: Sequence[str], first: str) -> tuple[str, ...]:
+    """``wanted``, all of the kind of ``first``: other kinds compute in another precision, for other answers.
+
+    Raises:
+        UsageError, EnvironmentProblem: one of them is of another kind, or not there.
+    """
+    found = tuple(pick_device(one) for one in wanted)
+    kind = first.partition(":")[0]
+    for one in found:
+        if one.partition(":")[0] != kind:
+            raise UsageError(f"--devices {one}: the run computes on {first}.", f"Name devices of the kind {kind}.")
+    return found
