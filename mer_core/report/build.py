@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mer_core.report.model import (
+    Baseline,
     ClassScore,
     Curve,
     FailedClip,
@@ -97,6 +98,11 @@ def subsets(found: Iterable[SubsetScore]) -> tuple[Subset, ...]:
         )
         for one in found
     )
+
+
+def baseline(name: str, stream: str, evaluation: Evaluation) -> Baseline:
+    """What ``stream`` scores without training; ``name`` says by which way."""
+    return Baseline(name=name, stream=stream, waf=score(evaluation.intervals["waf"]), n=evaluation.scores.n)
 
 
 def presence(

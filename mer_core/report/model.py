@@ -123,6 +123,15 @@ class Subset(Part):
     gain: Score | None = None
 
 
+class Baseline(Part):
+    """What one stream scores without any training, on the ``n`` scored clips that have it."""
+
+    name: str
+    stream: str
+    waf: Score
+    n: int
+
+
 class FailedClip(Part):
     """A clip, or one stream of it, that could not be used."""
 
@@ -290,6 +299,8 @@ class RunReport(Part):
     subsets: tuple[Subset, ...] = ()
     subsets_of: str = "cv"
     """The section whose clips the subsets are scored on."""
+    baselines: tuple[Baseline, ...] = ()
+    """Scores without training, on the same clips."""
     failures: tuple[FailedClip, ...] = ()
     data: Data
     presence: tuple[Presence, ...] = ()

@@ -67,6 +67,9 @@ def build_report(
         metrics=_metrics(training, scores, extraction),
         subsets=build.subsets(scores.subsets),
         subsets_of=_section_name(training),
+        baselines=tuple(
+            build.baseline("zero-shot", one.stream, one.evaluation) for one in scores.untrained if one.evaluation
+        ),
         failures=build.failures(failures),
         data=_data(config, extraction, training),
         presence=build.presence(
@@ -89,6 +92,7 @@ def build_report(
         files=dict(files),
         warnings=(
             *extraction.warnings,
+            *(f"No zero-shot score of {one.stream}: {one.reason}" for one in scores.untrained if one.reason),
             *protocol_gaps(config, space.catalogue),
             *_shared_with_test(extraction, training),
         ),

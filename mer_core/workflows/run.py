@@ -36,6 +36,7 @@ from mer_core.workflows.telling import Teller, with_warnings
 from mer_core.workflows.train import Training, refuse_untrainable, train
 from mer_core.workflows.transcripts import machine_made
 from mer_core.workflows.workspace import Workspace, open_workspace
+from mer_core.workflows.zero_shot import ZeroShot, zero_shot
 
 if TYPE_CHECKING:
     from mer_core.aliases import IntArray
@@ -69,7 +70,7 @@ class Scores:
 
     ``everybody`` [N, C] are the saved model's probabilities for all clips, trained on or not. ``seen_held_out`` and
     ``seen_test`` count scored clips whose label an extractor had learnt. ``refitted``: the saved model was fitted to
-    everything afterwards.
+    everything afterwards. ``untrained`` are the streams' zero-shot scores, on the held-out clips.
     """
 
     held_out: OutOfFold
@@ -80,6 +81,7 @@ class Scores:
     seen_held_out: int = 0
     seen_test: int = 0
     refitted: bool = False
+    untrained: tuple[ZeroShot, ...] = ()
 
 
 def run(
@@ -145,7 +147,7 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
         training = train(extraction, space=space, planned=learning.planned)
         deployed = deploy(learning, training, space)
     with log.stage("evaluate"):
-        scores = evaluate_run(learning, training, deployed, config)
+        scores = evaluate_run(learning, training, deployed, config, space)
     teller.folds(scores.held_out, training.data)
     write_config(config, folder / "config.toml")
     with log.watch("save"):
@@ -205,7 +207,9 @@ def make_folder(out: Path | None) -> Path:
     return folder
 
 
-def evaluate_run(learning: Learning, training: Training, deployed: Deployed, config: RunConfig) -> Scores:
+def evaluate_run(
+    learning: Learning, training: Training, deployed: Deployed, config: RunConfig, space: Workspace
+) -> Scores:
     """Out-of-fold scores, subsets of modalities, and the test split, read here for the first time.
 
     Held-out clips are scored by their fold's member; test clips by the model that is saved.
@@ -225,6 +229,7 @@ def evaluate_run(learning: Learning, training: Training, deployed: Deployed, con
         seen_held_out=learning.seen(training.rows[scored], held_out.fold[scored]),
         seen_test=learning.seen(tested, np.full(len(tested), NO_FOLD)),
         refitted=deployed.refitted,
+        untrained=tuple(zero_shot(data, scored, config, space)),
     )
 
 
