@@ -43,15 +43,6 @@ from tests.tuning_toy import CLASSES, RECIPE, SIDE, Toy, clips, tuning
 ROOT = Path(__file__).parents[1]
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-PORT = free_port()
-
-
 def same(one: Any, other: Any) -> bool:
     """Bit by bit."""
     return set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
@@ -500,22 +491,26 @@ def test_a_damaged_checkpoint_is_not_used(tmp_path: Path) -> None:
 # several processes
 
 
-def started(rank: int, size: int, *given: object) -> subprocess.Popen[str]:
-    """The toy as torch's launcher starts it (whose own start takes longer than all the rest)."""
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": PORT}
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"} | {name: str(value) for name, value in told.items()}
-    command = [sys.executable, "-m", "tests.tuning_toy", *map(str, given)]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes left behind, started as torch's launcher does it (whose own start takes longer than they)."""
+    folder = tmp_path_factory.mktemp("two")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(one.getsockname()[1])}
+    command = [sys.executable, "-m", "tests.tuning_toy", str(folder / "two.pt"), str(folder)]
+    running = []
+    for rank in ("0", "1"):
+        environment = {**os.environ, **told, "OMP_NUM_THREADS": "1", "RANK": rank, "LOCAL_RANK": rank}
+        running.append(subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
+    said = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0, -signal.SIGKILL], said
+    return folder
 
 
-def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+def test_two_processes_learn_what_one_does(left: Path) -> None:
     """Two with batches of three are one with batches of six, up to rounding."""
-    out = tmp_path / "two.pt"
-    both = [started(rank, 2, out) for rank in range(2)]
-    for process in both:
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said
-    found = torch.load(out, weights_only=True)
+    found = torch.load(left / "two.pt", weights_only=True)
     assert found["size"] == 2
     model = Toy()
     samples, labels = clips()
@@ -526,18 +521,15 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     assert found["facts"]["steps"] == facts["steps"] == 12
 
 
-def test_a_fit_survives_kill_9(tmp_path: Path) -> None:
-    """A process that is gone from one moment to the next; bit by bit, in another one."""
-    process = started(0, 1, tmp_path / "never.pt", tmp_path, 8)
-    process.communicate(timeout=120)
-    assert process.returncode == -signal.SIGKILL
+def test_a_fit_survives_kill_9(left: Path) -> None:
+    """Bit by bit what an uninterrupted one in another process learns."""
     samples, labels = clips()
     notes: list[str] = []
     model, whole = Toy(seed=9), Toy()
-    tell = lambda *one: notes.append(one[3])  # noqa: E731
-    facts = tuning(model, samples, labels, choose=range(6), batch=3, folder=tmp_path, tell=tell).run()
+    run = tuning(model, samples, labels, choose=range(6), folder=left, tell=lambda *one: notes.append(one[3]))
+    facts = run.run()
     assert notes[0] == "going on after 1 of 4 epochs"
-    assert facts == tuning(whole, samples, labels, choose=range(6), batch=3).run()
+    assert facts == tuning(whole, samples, labels, choose=range(6)).run()
     assert same(model.trained(), whole.trained())
 
 

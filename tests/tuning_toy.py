@@ -19,7 +19,7 @@ from mer_plugins.image.preprocess import Recipe
 from mer_plugins.video.tuning import Task, Tuning
 from mer_plugins.video.tuning_batch import Batches, Mixing
 from mer_plugins.video.tuning_frames import Store
-from mer_plugins.video.tuning_group import joined
+from mer_plugins.video.tuning_group import Group, joined
 from mer_plugins.video.tuning_options import TuningOptions
 from mer_plugins.video.tuning_saved import Saved
 from mer_plugins.video.tuning_views import Jitter, Views, kept_recipe
@@ -85,11 +85,11 @@ def tuning(
     at_once: int = 3,
     mixing: Mixing | None = None,
     jitter: Jitter | None = None,
+    group: Group | None = None,
     **options: Any,
 ) -> Tuning:
     """A fit that can be run."""
     asked = TuningOptions(**{"epochs": 4, "batch": 6, "lr": 0.02, "warmup": 1, **options})
-    group = joined("cpu")
     store = Store(samples, kept_recipe(RECIPE, SIDE), 10**9, None if folder is None else folder / "frames")
     batches = Batches(
         store,
@@ -102,27 +102,29 @@ def tuning(
         smoothing=asked.smoothing,
         mixing=mixing,
         seed=5,
-        group=group,
+        group=group or joined("cpu"),
     )
     rows = np.setdiff1d(np.arange(len(labels)), choose)
     task = Task(rows, np.asarray(choose, np.int64))
     return Tuning(model, batches, task, asked, Saved(folder, key), tell)
 
 
-def main(out: str, folder: str = "", dies: str = "0") -> None:
-    """As a launcher starts it: the first process writes what was learnt; or it is gone after step ``dies``."""
-
-    def tell(_: str, done: int, __: int, ___: str) -> None:
-        if done == int(dies):
-            os.kill(os.getpid(), signal.SIGKILL)
-
+def main(out: str, folder: str) -> None:
+    """As a launcher starts it: the first process writes what all learnt; the second fits alone and dies of it."""
     model = Toy()
     samples, labels = clips()
-    place = Path(folder) if folder else None
-    run = tuning(model, samples, labels, choose=range(6), batch=3, folder=place, tell=tell)
+    run = tuning(model, samples, labels, choose=range(6), batch=3)
     facts = run.run()
     if run.group.first:
         torch.save({"trained": model.trained(), "facts": facts, "size": run.group.size}, out)
+    else:
+        tuning(Toy(), samples, labels, choose=range(6), folder=Path(folder), tell=die, group=Group()).run()
+
+
+def die(stage: str, done: int, total: int, note: str) -> None:
+    """From one moment to the next."""
+    if done == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

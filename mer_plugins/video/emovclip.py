@@ -40,7 +40,8 @@ from mer_plugins.video.prompts import PromptedClip, PromptPlan, prompted
 from mer_plugins.video.tuning_group import own_device
 from mer_plugins.video.tuning_views import middle_recipe
 
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "scale": 1 / 255}
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and deviation of its pixels, from 0 to 1."""
 
 ABOUT, LEARNT = "about", "learnt."
 """Names in a state: JSON as uint8; and what goes before the names of weights."""
@@ -57,7 +58,7 @@ class EmoVClip:
         self.model = checkpoint.model().to(self.device)
         self.width = checkpoint.dim
         recipe = checkpoint.recipe(self.model.visual.image_size)  # type: ignore[union-attr,arg-type]
-        self.recipe: Recipe = replace(recipe, **IMAGENET) if options.normalisation == "imagenet" else recipe
+        self.recipe = _imagenet(recipe) if options.normalisation == "imagenet" else recipe
         self.side = _side(self.model)
         self.dtype = options.compute_dtype(self.device)
         shown = middle_recipe(self.recipe, self.side)
@@ -163,6 +164,11 @@ class EmoVClip:
         learnt = {LEARNT + name: value.float().numpy() for name, value in clip.trained().items()}
         text = json.dumps(about, ensure_ascii=False).encode()
         return {ABOUT: np.frombuffer(text, np.uint8).copy(), **learnt}
+
+
+def _imagenet(recipe: Recipe) -> Recipe:
+    mean, std = IMAGENET
+    return replace(recipe, mean=mean, std=std, scale=1 / 255)
 
 
 def _side(model: Any) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -169,7 +169,7 @@ class Tuning:
     def _gradients(self, step: Step) -> Tensor:
         """Gradients of this process's clips, as a share of the step's loss; that share of the loss."""
         with self._computing():
-            words = self.model.classes() if self.shared else None
+            words = self.model.classes().float() if self.shared else None
         held = None if words is None else words.detach().requires_grad_(words.requires_grad)
         total = torch.zeros((), device=self.batches.device)
         for pictures, targets in step.parts:
@@ -189,7 +189,7 @@ class Tuning:
         return scores.float()
 
     def _computing(self) -> AbstractContextManager[None]:
-        return torch.autocast(self.kind, getattr(torch, self.dtype), enabled=self.dtype != "float32")
+        return nullcontext() if self.dtype == "float32" else torch.autocast(self.kind, getattr(torch, self.dtype))
 
     def _choose(self) -> str:
         """Keep this epoch's weights if they are the best so far; a note on how good they are."""

@@ -137,7 +137,7 @@ class Batches:
     def _parts(self, made: Iterator[Any], count: int, mix: Mix | None) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, count, self.at_once):
             found = list(islice(made, min(self.at_once, count - start)))
-            shown = [self._shown(*one, mix) for one in found if len(one[1])]
+            shown = [self._shown(job, one, other, mix) for job, one, other in found if len(one)]
             if shown:
                 yield torch.stack([one for one, _ in shown]), torch.stack([one for _, one in shown])
 
