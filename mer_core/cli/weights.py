@@ -47,6 +47,7 @@ def fetch(
         list[str], typer.Argument(help="Names of 'mer weights list', presets (standard-zh), or hub ids (owner/name).")
     ],
     revision: Revision = "",
+    again: Annotated[bool, typer.Option("--again", help="Download even what is here, if it is damaged.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Download weights into the hub's cache (HF_HOME), after showing size and licence."""
@@ -60,7 +61,7 @@ def fetch(
     if not yes and sys.stdin.isatty() and not typer.confirm("Download?", default=True, err=True):
         raise typer.Exit(1)
     for one in wanted:
-        typer.echo(fetch_weights(catalogue, one.name, revision))
+        typer.echo(fetch_weights(catalogue, one.name, revision, again))
 
 
 @app.command("path")
@@ -124,13 +125,16 @@ def _verified(one: Verified) -> dict[str, Any]:
         "path": one.path,
         "dim": one.dim,
         "parameters": one.parameters,
+        "promises": [{"about": kept.about, "ok": kept.good, "words": kept.words} for kept in one.kept],
         "wrong": list(one.wrong),
     }
 
 
 def _print(one: Verified) -> None:
+    from rich.text import Text
+
     console = stdout_console()
     mark = "[bold red]✗[/]" if one.wrong else "[green]✓[/]"
-    console.print(f"{mark} {one.plugin}: {one.parameters:,} parameters, {one.dim} columns, from {one.path}")
-    for line in one.wrong:
-        console.print(f"  {line}", markup=False)
+    console.print(f"{mark} {one.plugin}, from {one.path}")
+    for kept in one.kept:
+        console.print(Text.assemble(("  ok     ", "green") if kept.good else ("  wrong  ", "bold red"), kept.words))

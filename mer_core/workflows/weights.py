@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from mer_core.weights import fetch, find, is_here, locate
 SMOKE = ("starts", "dimension", "times", "finite", "batch-invariance")
 """Checks of the conformance kit that say whether loaded weights give features as they should."""
 
+SLOW_SMOKE = ("starts", "dimension")
+"""The same for an extractor that reads its weights layer by layer, each time anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -26,14 +29,28 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """One promise, or one check of a smoke feature: what it is about, whether it is kept, and that in words."""
+
+    about: str
+    good: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verified:
-    """What one plugin made of the weights: ``wrong`` is empty where all is as promised."""
+    """What one plugin made of the weights; ``kept`` says it promise by promise."""
 
     plugin: str
     path: Path
     dim: int
     parameters: int
-    wrong: tuple[str, ...]
+    kept: tuple[Kept, ...]
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """What is not as promised, in words; empty where all is."""
+        return tuple(one.words for one in self.kept if not one.good)
 
 
 def list_weights(catalogue: Catalogue) -> list[Listed]:
@@ -72,14 +89,14 @@ def wanted_weights(catalogue: Catalogue, name: str) -> list[Weights]:
     return list(found.values())
 
 
-def fetch_weights(catalogue: Catalogue, name: str, revision: str = "") -> Path:
-    """Download the weights called ``name`` and return their folder.
+def fetch_weights(catalogue: Catalogue, name: str, revision: str = "", again: bool = False) -> Path:
+    """Download the weights called ``name`` and return their folder; with ``again`` even what is here.
 
     Raises:
         UsageError: no such name.
         EnvironmentProblem: they cannot be fetched.
     """
-    return fetch(find_weights(catalogue, name), revision)
+    return fetch(find_weights(catalogue, name), revision, again=again)
 
 
 def locate_weights(catalogue: Catalogue, name: str, revision: str = "") -> Path:
@@ -96,12 +113,15 @@ def verify_weights(catalogue: Catalogue, name: str, device: str = "cpu") -> list
 
     Raises:
         MissingWeightsError: they are not here.
-        PluginError: no plugin lists them.
+        PluginError: no plugin lists them, or they cannot be loaded; it names the file that is damaged.
     """
     path = locate_weights(catalogue, name)
     owners = list(_owners(catalogue, name))
     if not owners:
-        raise PluginError(f"no installed plugin lists the weights {name!r}.", "See 'mer weights list'.")
+        raise PluginError(
+            f"no installed plugin lists the weights {name!r}, so nothing is promised of them.",
+            f"See 'mer weights list', or try them: mer plugins check EXTRACTOR -o EXTRACTOR.model={name}",
+        )
     return [_verify(catalogue, entry, one, path, device) for entry, one in owners]
 
 
@@ -115,30 +135,51 @@ def _owners(catalogue: Catalogue, name: str) -> Iterator[tuple[Entry, Weights]]:
 def _verify(catalogue: Catalogue, entry: Entry, weights: Weights, path: Path, device: str) -> Verified:
     spec = entry.spec
     options = catalogue.options(type(spec), entry.full_name, {"model": weights.name})
-    instance = catalogue.load(type(spec), entry.full_name)(options, device)
+    plugin = catalogue.load(type(spec), entry.full_name)
+    instance = plugin(options, device)
     dim, parameters = int(getattr(instance, "dim", 0)), _parameters(instance)
-    wrong = [*_differs("dim", weights.dim, dim), *_differs("parameters", weights.parameters, parameters)]
+    kept = [_promise("parameters", weights.parameters, parameters)]
     if isinstance(spec, ExtractorSpec):
-        wrong += _smoke(entry, weights, device)
-    return Verified(entry.full_name, path, dim, parameters, tuple(wrong))
+        kept.insert(0, _promise("dim", weights.dim, dim))
+        slow = hasattr(plugin, "extract_stream")
+        del instance  # the checks load the weights themselves
+        kept += _smoke(entry, weights, device, SLOW_SMOKE if slow else SMOKE)
+    return Verified(entry.full_name, path, dim, parameters, tuple(kept))
 
 
-def _differs(what: str, promised: int, found: int) -> list[str]:
-    return [f"{what} is {found:,}, and {promised:,} was promised"] if promised and found != promised else []
+def _promise(what: str, promised: int, found: int) -> Kept:
+    if promised and found != promised:
+        return Kept(what, False, f"{what} is {found:,}, and {promised:,} was promised")
+    return Kept(what, True, f"{what} is {found:,}, {'as promised' if promised else 'and nothing was promised'}")
 
 
 def _parameters(instance: Any) -> int:
-    """Parameters of all torch modules that are attributes of the plugin."""
+    """Parameters that a plugin holds: what its ``parameters`` says, else those of all torch modules in it.
+
+    Modules are looked for in its attributes, and in those of objects from its own package.
+    """
+    said = getattr(instance, "parameters", None)
+    if isinstance(said, int):
+        return said
     from torch import nn
 
-    modules = [value for value in vars(instance).values() if isinstance(value, nn.Module)]
-    return sum(one.numel() for module in modules for one in module.parameters())
+    home = type(instance).__module__.partition(".")[0]
+    found: dict[int, int] = {}
+    waiting, seen = [instance], {id(instance)}
+    while waiting:
+        for value in getattr(waiting.pop(), "__dict__", {}).values():
+            if isinstance(value, nn.Module):
+                found |= {id(one): one.numel() for one in value.parameters()}
+            elif type(value).__module__.partition(".")[0] == home and id(value) not in seen:
+                seen.add(id(value))
+                waiting.append(value)
+    return sum(found.values())
 
 
-def _smoke(entry: Entry, weights: Weights, device: str) -> list[str]:
+def _smoke(entry: Entry, weights: Weights, device: str, names: Sequence[str]) -> list[Kept]:
     from mer_core.testing.run import check_plugin, checks
 
     known = {check.name for check in checks("extractor")}
-    only = [name for name in SMOKE if name in known]
+    only = [name for name in names if name in known]
     report = check_plugin(entry.full_name, options={"model": weights.name}, device=device, only=only)
-    return [f"{result.check}: {result.reason}" for result in report.results if not result.good]
+    return [Kept(one.check, one.good, f"{one.check}: {one.reason or one.outcome}") for one in report.results]

@@ -114,7 +114,11 @@ def read_clip(located: Located, architecture: str = "") -> ClipCheckpoint:
         return _transformers(path)
     if kind is None:
         raise PluginError(f"{path} holds no CLIP: {_no_kind(path)}.", "Name a folder with a checkpoint of CLIP.")
-    hint = f"Use the extractor {EXTRACTORS[kind]} for it." if kind in EXTRACTORS else "For other models of pictures use hf-vision."
+    hint = (
+        f"Use the extractor {EXTRACTORS[kind]} for it."
+        if kind in EXTRACTORS
+        else "hf-vision takes other models of pictures."
+    )
     raise PluginError(f"{path} holds a {kind}, not a CLIP.", hint)
 
 

@@ -63,7 +63,11 @@ def tagged(name: str) -> Weights:
 
     Raises:
         UsageError: open_clip knows no such weights, or none of the hub.
+        EnvironmentProblem: open_clip cannot be imported.
     """
+    from mer_plugins.image.clip_checkpoint import require_open_clip
+
+    require_open_clip()
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 
     model, _, tag = name.partition(":")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mer_core.plugin import FloatArray, ImageArray, PluginError
+from mer_core.plugin import EnvironmentProblem, FloatArray, ImageArray, PluginError
 from mer_plugins.architecture import read_json
 from mer_plugins.damage import short
 
@@ -113,14 +113,19 @@ def of_folder(folder: Path) -> Recipe:
 
     Raises:
         PluginError: there is none, or it does not say what to do.
+        EnvironmentProblem: transformers cannot be used with the torch that is installed.
     """
-    from transformers import AutoImageProcessor
-
     if not (folder / PROCESSOR).is_file():
         read_json(folder / PREPROCESSOR, f"Copy the published {PREPROCESSOR} there: it says how to prepare pictures.")
     try:
+        from transformers import AutoImageProcessor
+
         return _of_processor(AutoImageProcessor.from_pretrained(folder, local_files_only=True))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+    except (ImportError, RuntimeError) as error:  # a torchvision that was not built for torch raises either
+        raise EnvironmentProblem(
+            f"transformers cannot prepare pictures here: {short(error)}.", "Run: mer doctor"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PluginError(
             f"{folder / PREPROCESSOR} does not say how to prepare pictures: {short(error)}.",
             f"Copy the published {PREPROCESSOR} there.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +56,7 @@ class Baichuan:
         self.options = options
         self.shape = Shape.read(folder)
         check_options(folder, self.shape, options)
-        weights = Checkpoint(folder)
+        self._weights = weights = Checkpoint(folder)
         weights.require(self.shape.expected())
         self._tokenizer = tokenizer(folder, self.shape.vocabulary)
         dtype = options.compute_dtype(device)
@@ -72,6 +73,11 @@ class Baichuan:
             batch_tokens=options.batch_tokens,
         )
         self.tell: Tell = lambda note: None
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the checkpoint, counted from its headers: the model is never in memory whole."""
+        return sum(map(prod, self._weights.shapes().values()))
 
     @property
     def dim(self) -> int:
