@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ from mer_core.report.words import transcripts
 from mer_core.spec import Transcribed
 from mer_core.store.digests import ContentHasher, input_digest
 from mer_core.workflows.extract import extract
+from mer_core.workflows.jobs import build_jobs
+from mer_core.workflows.otherwise import tell_otherwise
+from mer_core.workflows.pipeline import Pipeline
 from mer_core.workflows.plan import plan_run
 
 HEARD: list[str] = []
@@ -351,3 +355,15 @@ def test_nothing_is_heard_where_nobody_reads(table: Path, space: Workspace) -> N
     found = extract(table, space=space, modalities=["speech"])
     assert HEARD == []
     assert found.report.derived == {}
+
+
+def test_other_transcripts_than_in_training_are_told() -> None:
+    pipeline = Pipeline(config=None, model=None, fingerprints={}, facts={}, about={})  # type: ignore[arg-type]
+    catalogue = discover([plugin()])
+    words = ({"ear": {"word": word}} for word in ("now", "then"))
+    configs = [make_config(catalogue, transcribe=True, **EAR, options=word) for word in words]
+    now, then = (build_jobs(config, catalogue)[1]["transcript"] for config in configs)
+    assert tell_otherwise(pipeline, [], now) == []
+    known = replace(pipeline, about={"transcript": json.loads(json.dumps(now.about))})
+    assert tell_otherwise(known, [], now) == []
+    assert tell_otherwise(known, [], then) == ["Texts were transcribed with other options (word) in training."]

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mer_core.engine import ExtractorJob
+from mer_core.engine import DeriverJob, ExtractorJob
+from mer_core.engine.types import Job
 from mer_core.errors import DataError
 from mer_core.owners import Asked, asked_of
 from mer_core.registry import Catalogue
 from mer_core.report.words import listed
-from mer_core.spec import ExtractorSpec
+from mer_core.spec import ExtractorSpec, digest
 from mer_core.workflows.pipeline import Pipeline
 
 UNKNOWN = (
@@ -38,8 +39,14 @@ def refuse_otherwise(pipeline: Pipeline, jobs: Sequence[ExtractorJob], asked: As
             raise _refusal(catalogue.shortest(entry) if alone else job.name, changed[0], job.options)
 
 
-def tell_otherwise(pipeline: Pipeline, jobs: Sequence[ExtractorJob]) -> list[str]:
-    """What else shaped the features otherwise than in training, in one sentence if anything."""
+def tell_otherwise(pipeline: Pipeline, jobs: Sequence[ExtractorJob], ear: DeriverJob | None = None) -> list[str]:
+    """What else shaped the features otherwise than in training, a sentence each; ``ear`` makes transcripts."""
+    heard = ear and ear.name in pipeline.about and digest(pipeline.about[ear.name]) != ear.fingerprint
+    texts = [f"Texts were transcribed with {listed(_differences(pipeline, ear))} in training."] if ear and heard else []
+    return [*_features_otherwise(pipeline, jobs), *texts]
+
+
+def _features_otherwise(pipeline: Pipeline, jobs: Sequence[ExtractorJob]) -> list[str]:
     changed = [job for job in jobs if pipeline.fingerprints.get(job.name, job.fingerprint) != job.fingerprint]
     if not changed:
         return []
@@ -49,7 +56,7 @@ def tell_otherwise(pipeline: Pipeline, jobs: Sequence[ExtractorJob]) -> list[str
     return [f"The model was trained on features that were made otherwise: {'; '.join(parts)}."]
 
 
-def _changed_options(pipeline: Pipeline, job: ExtractorJob) -> list[str]:
+def _changed_options(pipeline: Pipeline, job: Job) -> list[str]:
     """Options, and what the plugin says of them, that are known both then and now, and differ."""
     return _changed(pipeline.about.get(job.name, {}).get("options", {}), job.about["options"])
 
@@ -58,7 +65,7 @@ def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [key for key, value in then.items() if key in now and now[key] != value]
 
 
-def _differences(pipeline: Pipeline, job: ExtractorJob) -> list[str]:
+def _differences(pipeline: Pipeline, job: Job) -> list[str]:
     then = pipeline.about[job.name]
     found = []
     for key in _changed(then, job.about):

@@ -16,6 +16,7 @@ from mer_core.engine import ClipFailure, ExtractReport
 from mer_core.errors import MediaError, UsageError
 from mer_core.options import parse_pairs
 from mer_core.protocols import Model
+from mer_core.spec import TRANSCRIPT
 from mer_core.types import Clip, FeatureSet, Prediction, StreamData, TargetSpec
 from mer_core.uploads import permitted
 from mer_core.workflows.asking import ask, from_states
@@ -59,7 +60,8 @@ def predict(
         model: the ``model`` folder of a run.
         data: media file, folder or manifest; labels in it are ignored.
         window: length of a window in seconds, for long clips; text joins no window, since a
-            transcript without timestamps cannot be cut.
+            transcript without timestamps cannot be cut, unless the model was trained with transcribed
+            texts: then each window is transcribed.
         hop: distance between window starts in seconds; half a window if not given.
         options: ``["onnx-face.model=/new/place.onnx"]``, in place of those that the run's extractors and
             derivers had; a warning says so where the features then differ. Options, or weights that they
@@ -92,7 +94,7 @@ def predict(
         classes=pipeline.model.targets.classes,
         predictions=tuple(_placed(one, shown[one.id], windowed) for one in answers),
         failures=(*failures, *found.report.failures, *unusable(complete, found.report)),
-        warnings=(*tell_otherwise(pipeline, built[0]), *told(found.transcripts)),
+        warnings=(*tell_otherwise(pipeline, built[0], built[1].get(TRANSCRIPT)), *told(found.transcripts)),
     )
 
 

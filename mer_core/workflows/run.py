@@ -20,6 +20,7 @@ from mer_core.errors import EnvironmentProblem, UsageError
 from mer_core.evaluation import Evaluation, SubsetScore
 from mer_core.report.model import RunReport
 from mer_core.settings import Settings, refuse_unknown
+from mer_core.spec import TRANSCRIPT
 from mer_core.workflows.account import build_report
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.extract import Extraction, extract_clips
@@ -151,7 +152,8 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
     teller.folds(scores.held_out, training.data)
     write_config(config, folder / "config.toml")
     with log.watch("save"):
-        facts, about = {"run": folder.name}, {name: extraction.about[name] for name in config.streams}
+        shaping = [*config.streams, *([TRANSCRIPT] if config.transcribe else [])]
+        facts, about = {"run": folder.name}, {name: extraction.about[name] for name in shaping}
         model, prints, states = deployed.training.model, extraction.fingerprints, deployed.states
         save_pipeline(folder / "model", config, model, prints, space.catalogue, facts, about, states)
     save_folds(folder / "folds.json", training.plan, training.data.ids)
