@@ -101,10 +101,13 @@ class Said(NamedTuple):
     out: str
     err: str
 
-    @property
-    def error(self) -> str:
-        """The message and its hint, in one line."""
-        return self.err.partition("Error ")[2]
+    def refuses(self, code: int, *parts: str) -> None:
+        """One error and no traceback, with these parts in it."""
+        assert self.code == code, self.err
+        assert self.err.count("Error: ") == 1, self.err
+        assert "Traceback" not in self.err
+        for part in parts:
+            assert part in self.err, (part, self.err)
 
 
 @dataclass(frozen=True)
@@ -177,17 +180,14 @@ def filled(file: Path, value: float) -> None:
     from safetensors.torch import load_file, save_file
 
     if file.suffix == ".safetensors":
-        save_file({k: np_filled(v, value) for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
+        save_file({k: _filled(v, value) for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
         return
     held = torch.load(file, weights_only=True)
     inside = held.get("model", held)
     for key in inside:
-        inside[key] = np_filled(inside[key], value)
+        inside[key] = _filled(inside[key], value)
     torch.save(held, file)
 
 
-def np_filled(tensor: torch.Tensor, value: float) -> torch.Tensor:
+def _filled(tensor: torch.Tensor, value: float) -> torch.Tensor:
     return torch.full_like(tensor, value) if tensor.is_floating_point() else tensor
-
-
-__all__ = ["MAKERS", "MODALITY", "WEIGHTS", "Mer", "Said", "Shelf", "cut_short", "extract_line", "filled"]
