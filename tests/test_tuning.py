@@ -537,4 +537,7 @@ def test_each_process_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert own_device("cuda") == "cuda"
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
+    assert own_device("cuda") == "cuda"
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     assert [own_device(one) for one in ("cuda", "cuda:0", "cpu", "cuda:3")] == ["cuda:1", "cuda:1", "cpu", "cuda:3"]
