@@ -92,6 +92,7 @@ def load(folder: Path, device: str, *, auto: str = "AutoModel", trust_remote_cod
                 trust_remote_code=trust_remote_code,
                 dtype=torch.float32,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are told, and refused below
             )
     except (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         raise unreadable(folder, error) from error
@@ -127,7 +128,12 @@ def unreadable(folder: Path, error: Exception) -> PluginError:
 
 
 def _refuse_gaps(folder: Path, model: nn.Module, told: Mapping[str, Any]) -> None:
-    """A checkpoint that lacks layers, or most of all weights, loads with made-up ones; that is refused."""
+    """A checkpoint that lacks layers, or has them in other shapes, loads with made-up ones; that is refused."""
+    for name, there, wanted in sorted(told.get("mismatched_keys", ()), key=str):
+        raise PluginError(
+            f"{folder}: the weight {name} has the shape {list(there)}, not {list(wanted)}.",
+            f"It is of another architecture than its config.json says, or damaged. {refetch(folder)}",
+        )
     missing = sorted(name for name in told.get("missing_keys", ()) if "pooler" not in name)
     layers = [name for name in missing if LAYER.search(name)]
     total = len(list(model.parameters()))
@@ -150,6 +156,20 @@ def computing(device: str, dtype: str) -> Iterator[None]:
             return
         with torch.autocast(device.partition(":")[0], getattr(torch, dtype)):
             yield
+
+
+def rounded(model: nn.Module, dtype: str) -> None:
+    """Keep the weights of products and convolutions in ``dtype``: half the memory where that is half precision.
+
+    :func:`computing` would round them at every call to the same values.
+    """
+    import torch
+    from torch import nn
+    from torch.nn.utils import parametrize
+
+    for part in model.modules():
+        if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and not parametrize.is_parametrized(part):
+            part.to(getattr(torch, dtype))
 
 
 def to_device(array: NDArray[Any] | Tensor, device: str) -> Tensor:

@@ -152,4 +152,7 @@ def test_a_weight_of_another_shape_or_none(
     folder = shelf.copy(family, tmp_path)
     name = {"baichuan": "o_proj", "clip": "vision_model.encoder.layers.1.mlp.fc1.weight"}.get(family, ".1.")
     changed(folder / WEIGHTS[family], name, size)
-    mer(*extract_line(family, folder, shelf.clips())).refuses(2, str(folder))
+    said = mer(*extract_line(family, folder, shelf.clips()))
+    said.refuses(
+        2, str(folder), "[3, 5]" if size else {"clip": "Missing", "baichuan": "is not there"}.get(family, "1 of")
+    )

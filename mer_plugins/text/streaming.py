@@ -66,7 +66,9 @@ class Rows:
         assert self._file is not None
         try:
             self._file.seek(start * self._width * 4)
-            rows.cpu().numpy().tofile(self._file)
+            left = memoryview(rows.cpu().numpy()).cast("B")
+            while left:  # an unbuffered file takes what it has room for
+                left = left[self._file.write(left) :]
         except OSError as error:
             raise _no_room(error.strerror or str(error)) from error
 
