@@ -75,6 +75,24 @@ PRESETS = [
         extractor_options={"wavlm": {"model": "wavlm-large"}, "hf-text": {"model": "roberta-large"}},
         derivers={"faces": "haar"},
     ),
+    PresetSpec(
+        name="mer2024",
+        summary="the MER2024-SEMI winner: HuBERT, CLIP on faces, EmoVCLIP, GPT4-Baichuan; mean and variance",
+        extractors={
+            "speech": ("hubert",),
+            "image": ("clip",),
+            "video": ("emovclip",),
+            "text": ("gpt4-baichuan",),
+        },
+        extractor_options={
+            "hubert": {"model": "chinese-hubert-large"},
+            "clip": {"model": "clip-vit-large-patch14", "fps": None},
+            "emovclip": {"model": "clip-vit-large-patch14"},
+            "gpt4-baichuan": {"model": "baichuan-13b-base"},
+        },
+        derivers={"faces": "haar", "ranking": "gpt-ranking"},
+        pooling="mean_var",
+    ),
 ]
 
 PROTOCOLS = [

@@ -88,7 +88,7 @@ def _show(name: str, state: FittedState) -> None:
     console.print(Text.assemble(("Fitted   ", "bold"), f"{name} to {count(facts['clips'], 'clip')}"))
     console.print(Text.assemble(("Classes  ", "bold"), ", ".join(facts["classes"])))
     for key, value in facts.get("summary", {}).items():
-        console.print(Text.assemble((f"{key.replace('_', ' '):<9}", "bold"), _told(value)))
+        console.print(Text.assemble((f"{key.replace('_', ' ').capitalize():<8} ", "bold"), _told(value)))
     console.print(Text.assemble(("Wrote    ", "bold"), f"{state.folder}/ ({size(_size(state))})"))
     console.print(Text(f"  mer run --fitted {name}={state.folder} --extractor ...={name}", "dim"))
 

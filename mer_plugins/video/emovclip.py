@@ -48,7 +48,7 @@ ABOUT, LEARNT = "about", "learnt."
 
 
 class EmoVClip:
-    """The mean embedding [1, D] of a clip's frames by default, at the clip's middle (D 768 for ViT-L/14)."""
+    """The mean embedding [D] of a clip's frames by default (D 768 for ViT-L/14)."""
 
     def __init__(self, options: EmoVClipOptions, device: str) -> None:
         self.options, self.device = options, own_device(device)
@@ -132,8 +132,8 @@ class EmoVClip:
             return Features(_unit(values) if self.options.normalise else values, times)
         mean = values.mean(axis=0, keepdims=True)
         if self.options.output == "embedding":
-            return Features(_unit(mean) if self.options.normalise else mean, _middle_of(clip))
-        return Features(self._scores(mean), _middle_of(clip))
+            return Features((_unit(mean) if self.options.normalise else mean)[0])
+        return Features(self._scores(mean)[0])
 
     def _scores(self, video: FloatArray) -> FloatArray:
         """[1, C]."""
@@ -195,12 +195,6 @@ def _middles(clip: Frames, count: int) -> Frames:
         return clip
     places = segment_indices(len(clip), count)
     return Frames(clip.images[places], clip.times[places])
-
-
-def _middle_of(clip: Frames) -> NDArray[np.float64]:
-    """[1]: the middle of the clip in seconds, as far as its frames tell."""
-    step = float(clip.times[-1] - clip.times[0]) / (len(clip) - 1) if len(clip) > 1 else 0.0
-    return np.array([(float(clip.times[-1]) + step) / 2])
 
 
 def _unit(values: FloatArray) -> FloatArray:

@@ -66,6 +66,10 @@ class EmoVClipOptions(TuningOptions, ClipModel):
         """Whole frames: ``jitter`` from each of as many segments of the clip as there are ``frames``."""
         return {"frames": FramesInput(count=self.frames * self.jitter, max_side=self.max_side)}
 
+    def feature_level(self) -> str:
+        """One vector per clip, or one per frame."""
+        return "frame" if self.output == "frames" else "clip"
+
     def fingerprint(self) -> Mapping[str, Any]:
         """How many pictures are computed at once changes nothing."""
         return {**super().fingerprint(), "pictures": None}
