@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mer_core.plugin import Failure, Features, FloatArray, Missing, Sample
+from mer_plugins import hf
 from mer_plugins.image.clip_checkpoint import read_clip
 from mer_plugins.image.clip_options import ClipWeights
 from mer_plugins.image.pictures import Pictures
@@ -29,7 +30,9 @@ class Clip:
         size: Any = self.model.image_size
         recipe = checkpoint.recipe(size)
         check_size(checkpoint.path, recipe, size)
-        self.pictures = Pictures(self._embed, recipe, device, options.compute_dtype(device), options.batch)
+        dtype = options.compute_dtype(device)
+        hf.rounded(self.model, dtype)
+        self.pictures = Pictures(self._embed, recipe, device, dtype, options.batch)
 
     def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
         """Features of each clip; missing where there is no picture."""

@@ -37,9 +37,11 @@ class HfVision:
         self._raw: list[Tensor] = []
         self._refuse_untrained(folder)
         self._watch()
-        self.pictures = Pictures(self._read, recipe, device, options.compute_dtype(device), options.batch)
+        dtype = options.compute_dtype(device)
+        self.pictures = Pictures(self._read, recipe, device, dtype, options.batch)
         self.prefix = 0
         self.dim = self._probe(folder, torch.zeros(1, 3, *recipe.size, device=device))
+        hf.rounded(self.model, dtype)
 
     def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
         """Features of each clip; missing where there is no picture."""

@@ -41,6 +41,7 @@ class SpeechEncoder:
         self.grid = self.encode.grid
         self.dim = int(model.config.hidden_size)
         self.dtype = options.compute_dtype(device)
+        hf.rounded(model, self.dtype)
 
     def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
         """Features of each clip; missing where it is shorter than one frame (25 ms)."""

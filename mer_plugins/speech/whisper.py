@@ -48,6 +48,7 @@ class Whisper:
         self.frames = int(self.model.config.max_source_positions)
         if options.source == "encoder":
             self.model = self.model.encoder
+        hf.rounded(self.model, self.dtype)
 
     def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
         """Features of each clip; missing where it is shorter than 25 ms."""
@@ -80,18 +81,22 @@ class Whisper:
         """Values [T, D] of each piece, of the whole window."""
         size = AT_ONCE[device_kind(self.device)]
         for start in range(0, len(pieces), size):
+            mel = self._mel([piece.samples for piece in pieces[start : start + size]])
             with hf.computing(self.device, self.dtype):
-                found = self._forward([piece.samples for piece in pieces[start : start + size]])
+                found = self._forward(mel)
             yield from found.float().cpu().numpy()
 
-    def _forward(self, waves: Sequence[FloatArray]) -> Tensor:
-        """The last hidden states [B, T, D] of the encoder, or [B, 2, D] of the decoder."""
+    def _mel(self, waves: Sequence[FloatArray]) -> Tensor:
+        """Log-mel spectra [B, bands, 100 frames a second], float32 whatever the model computes in."""
         heard = self.spectrum(list(waves), sampling_rate=RATE, return_tensors="pt", device=self.device)
-        mel = hf.to_device(heard.input_features, self.device)
+        return hf.to_device(heard.input_features, self.device)
+
+    def _forward(self, mel: Tensor) -> Tensor:
+        """The last hidden states [B, T, D] of the encoder, or [B, 2, D] of the decoder."""
         more = {}
         if self.options.source == "decoder2":
             start = self.model.config.decoder_start_token_id
-            more = {"decoder_input_ids": torch.full((len(waves), 2), start, device=self.device)}
+            more = {"decoder_input_ids": torch.full((len(mel), 2), start, device=self.device)}
         found: Tensor = self.model(mel, **more).last_hidden_state
         return found
 

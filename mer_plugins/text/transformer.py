@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mer_core.plugin import Failure, Features, FloatArray, Missing, PluginError, Sample
 from mer_plugins.architecture import check_reads, read_config
-from mer_plugins.hf import computing, last_layers, load, to_device
+from mer_plugins.hf import computing, last_layers, load, rounded, to_device
 from mer_plugins.text.tokens import Tokens
 from mer_plugins.text.transformer_options import HfTextOptions
 from mer_plugins.text.windows import Window, batches, windows
@@ -47,6 +47,7 @@ class HfText:
         self._segmented = "token_type_ids" in inspect.signature(self.model.forward).parameters
         self._window = self._window_size()
         check_layers(folder, options.layers, int(self.model.config.num_hidden_layers))
+        rounded(self.model, self._dtype)
 
     @property
     def dim(self) -> int:

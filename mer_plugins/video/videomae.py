@@ -50,6 +50,7 @@ class VideoMae:
         self.dim = int(config.hidden_size)
         windows = options.batch or WINDOWS.get(device.partition(":")[0], WINDOWS["cpu"])
         dtype = options.compute_dtype(device)
+        hf.rounded(self.model, dtype)
         self.pictures = Pictures(self._encode, recipe, device, dtype, windows * FRAMES)
 
     def extract(self, batch: Sequence[Sample]) -> list[Features | Missing | Failure]:
