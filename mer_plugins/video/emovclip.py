@@ -138,7 +138,7 @@ class EmoVClip:
     def _scores(self, video: FloatArray) -> FloatArray:
         """[1, C]."""
         with hf.computing(self.device, self.dtype):
-            found = self._fitted().logits(torch.from_numpy(video).to(self.device)).float()
+            found = self._fitted().logits(hf.to_device(video, self.device)).float()
             chances = F.softmax(found, dim=-1) if self.options.output == "probabilities" else found
             scores: FloatArray = chances.cpu().numpy()
         return scores

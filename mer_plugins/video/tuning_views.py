@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mer_core.plugin import ImageArray
+from mer_plugins.hf import to_device
 from mer_plugins.image.preprocess import Recipe
 
 WIDE, SEEN = 256, 224
@@ -99,9 +100,7 @@ def _middle(frames: ImageArray, side: int) -> ImageArray:
 
 def _levels(frames: ImageArray, device: str) -> Tensor:
     """float32 [T, 3, h, w] from 0 to 1."""
-    found = torch.from_numpy(np.ascontiguousarray(frames))
-    found = found.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else found.to(device)
-    return found.permute(0, 3, 1, 2).float() / 255
+    return to_device(np.ascontiguousarray(frames), device).permute(0, 3, 1, 2).float() / 255
 
 
 def coloured(found: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
