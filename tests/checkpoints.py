@@ -128,7 +128,7 @@ class Shelf:
         """One to be damaged."""
         return Path(shutil.copytree(self(family), to / family))
 
-    def clips(self, count: int = 2) -> Path:
+    def clips(self, count: int = 1) -> Path:
         """A manifest of clips with a face, sound and a transcript."""
         manifest = self.top / f"clips-{count}" / "clips.csv"
         if not manifest.is_file():
@@ -150,10 +150,11 @@ def _clip(folder: Path, number: int) -> dict[str, Any]:
 
 
 def extract_line(family: str, model: str | Path, manifest: Path, *more: str) -> list[str]:
-    """``mer extract`` with one extractor and these weights."""
+    """``mer extract`` with one extractor and these weights; faces are found once for all tests."""
     modality = MODALITY[family]
     streams = ["--modalities", modality, "--extractor", f"{modality}={family}", "-o", f"{family}.model={model}"]
-    return ["extract", "--data", str(manifest), *streams, "--device", "cpu", "--workers", "1", *more]
+    cache = [] if "--cache" in more else ["--cache", str(manifest.parent / "cache")]
+    return ["extract", "--data", str(manifest), *streams, "--device", "cpu", "--workers", "1", *cache, *more]
 
 
 class Mer:

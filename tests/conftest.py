@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,3 +33,11 @@ def real_data() -> Path:
 def sample_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache for all tests that need the sample, so that it is made once."""
     return tmp_path_factory.mktemp("shared-cache")
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Tiny checkpoints of all families and clips, made once for all tests that break them."""
+    from checkpoints import Shelf
+
+    return Shelf(tmp_path_factory.mktemp("checkpoints"))

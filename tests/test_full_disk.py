@@ -25,11 +25,6 @@ CLIPS = 8
 LITE = ["--modalities", "speech,text", "--device", "cpu", "--workers", "1"]
 
 
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    return Shelf(tmp_path_factory.mktemp("shelf"))
-
-
 @pytest.fixture
 def mer(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Mer:
     monkeypatch.setenv("COLUMNS", "1000")
@@ -187,7 +182,8 @@ def test_hidden_states_that_find_no_room(
 ) -> None:
     scratch = tmp_path / "scratch"
     how = [f"baichuan.{one}" for one in ("memory=0", f"scratch={scratch}")] + option
-    line = extract_line("baichuan", shelf("baichuan"), shelf.clips(), *(part for one in how for part in ("-o", one)))
+    more = ["--cache", str(tmp_path / "cache"), *(part for one in how for part in ("-o", one))]
+    line = extract_line("baichuan", shelf("baichuan"), shelf.clips(), *more)
     mer(*line).refuses(2, f"option scratch: there is no folder {scratch}")
     scratch.mkdir()
     with monkeypatch.context() as full:
@@ -198,8 +194,11 @@ def test_hidden_states_that_find_no_room(
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="a device that is always full")
-def test_hidden_states_that_fill_the_disk_later(mer: Mer, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    line = extract_line("baichuan", shelf("baichuan"), shelf.clips(), "-o", "baichuan.memory=0")
+def test_hidden_states_that_fill_the_disk_later(
+    mer: Mer, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = ["-o", "baichuan.memory=0", "--cache", str(tmp_path)]
+    line = extract_line("baichuan", shelf("baichuan"), shelf.clips(), *more)
     with monkeypatch.context() as full, open("/dev/full", "r+b", buffering=0) as file:
         full.setattr("mer_plugins.text.streaming._reserved", lambda folder, size: file)
         mer(*line).refuses(3, "no room for hidden states", "option scratch")

@@ -14,11 +14,6 @@ CLIPS = 8
 FULL = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    return Shelf(tmp_path_factory.mktemp("shelf"))
-
-
 @pytest.fixture
 def mer(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Mer:
     monkeypatch.setenv("COLUMNS", "1000")

@@ -22,11 +22,6 @@ DEFAULTS = {
 SMALL = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    return Shelf(tmp_path_factory.mktemp("shelf"))
-
-
 @pytest.fixture
 def mer(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mer:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
@@ -57,7 +52,7 @@ def test_weights_that_are_not_here_come_with_the_command(mer: Mer, shelf: Shelf,
     )
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["hubert", "clip", "baichuan"])
 def test_another_revision_of_weights_is_not_here(mer: Mer, shelf: Shelf, family: str, tmp_path: Path) -> None:
     (tmp_path / "w" / DEFAULTS[family]).mkdir(parents=True)  # a folder says nothing of revisions
     line = extract_line(family, DEFAULTS[family], shelf.clips(), "-o", f"{family}.revision=v2")

@@ -38,11 +38,6 @@ PROMISED = {
 """Columns and parameters of the tiny checkpoints: of the parts that features come from."""
 
 
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    return Shelf(tmp_path_factory.mktemp("shelf"))
-
-
 @pytest.fixture
 def mer(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mer:
     monkeypatch.setenv("COLUMNS", "1000")

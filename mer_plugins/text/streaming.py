@@ -66,7 +66,7 @@ class Rows:
         assert self._file is not None
         try:
             self._file.seek(start * self._width * 4)
-            left = memoryview(rows.cpu().numpy()).cast("B")
+            left = memoryview(rows.cpu().numpy().tobytes())
             while left:  # an unbuffered file takes what it has room for
                 left = left[self._file.write(left) :]
         except OSError as error:
