@@ -19,7 +19,7 @@ import transformers
 from safetensors.torch import save_file
 
 LAYERS = 4
-"""As many hidden states are summed; with the embeddings, a decoder of three layers has them."""
+"""As many hidden layers are summed."""
 SENTENCES = [
     "the emotions that this text may express, the likeliest first: happy, surprise, neutral, worried, sad, angry",
     "文本可能表达的情感，从最可能到最不可能：高兴、惊讶、中性、担心、悲伤、愤怒",
@@ -74,7 +74,7 @@ def baichuan(folder: Path) -> None:
         "model_type": "baichuan",
         "hidden_size": hidden,
         "intermediate_size": inner,
-        "num_hidden_layers": LAYERS - 1,
+        "num_hidden_layers": LAYERS,
         "num_attention_heads": 40,
         "vocab_size": VOCABULARY,
         "model_max_length": 4096,
@@ -86,7 +86,7 @@ def baichuan(folder: Path) -> None:
     }
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     state = {"model.embed_tokens.weight": _random(VOCABULARY, hidden), "model.norm.weight": torch.ones(hidden)}
-    for layer in range(LAYERS - 1):
+    for layer in range(LAYERS):
         name = f"model.layers.{layer}"
         state |= {
             f"{name}.self_attn.W_pack.weight": _random(3 * hidden, hidden),
