@@ -115,7 +115,7 @@ def describe(cls: type[Options]) -> list[tuple[str, str, str, str]]:
     rows = []
     for name, info in cls.model_fields.items():
         default = "required" if info.is_required() else _shown(info.get_default(call_default_factory=True))
-        rows.append((name, _kind(info.annotation), default, info.description or ""))
+        rows.append((name, _kind(info.annotation), default, " ".join((info.description or "").split())))
     return rows
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="See which plugins there are, check them, begin a new one.", no_args_is_help=True)
 
-COLUMNS = ("name", "modality", "from", "status", "what it is")
+COLUMNS = ("name", "modality", "from", "status", "needs", "what it is")
 
 UNREAD = "could not be read"
 """Stands where the kind would, of what was not read far enough to know it."""
@@ -87,7 +87,8 @@ def _table(rows: list[dict[str, Any]], width: int) -> Table:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     modality, summary = row.get("modality") or "", row.get("summary", "")
-    return (f"  {row['name']}", modality, row["distribution"], _said(row), summary)
+    wanted = ", ".join(row.get("needs", ()))
+    return (f"  {row['name']}", modality, row["distribution"], _said(row), wanted, summary)
 
 
 def _said(row: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mer_core.registry import Catalogue, Entry, Problem, Source
+    from mer_core.spec import PluginSpec
 
 READY, MISSING, BROKEN, AMBIGUOUS = "ready", "missing", "broken", "ambiguous"
 """States of a plugin. ``missing``: packages are not installed; ``ambiguous``: its name alone is refused."""
@@ -38,12 +39,24 @@ def entry_row(catalogue: Catalogue, entry: Entry) -> dict[str, Any]:
         "entry_point": entry.entry_point,
         "version": spec.version,
         "summary": spec.summary,
+        "needs": needs(spec),
         "status": status,
         "call": catalogue.shortest(entry),
         "reason": reason,
         "remedy": remedy,
         "weights_licence": spec.weights_licence or None,
     }
+
+
+def needs(spec: PluginSpec) -> list[str]:
+    """What the plugin wants beside packages: labels to learn from, weights with the size of the default ones."""
+    from mer_core.report.words import size
+
+    found = ["labels"] if getattr(spec, "supervised", False) else []
+    if spec.weights:
+        known = spec.weights[0].bytes
+        found.append(f"weights {size(known)}" if known else "weights")
+    return found
 
 
 def problem_row(problem: Problem) -> dict[str, Any]:
