@@ -48,7 +48,7 @@ def _speech(**sizes: Any) -> Callable[[Path], None]:
 def _clip(patch: int, width: int, out: int, layers: int) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         vision = {"hidden_size": width, "intermediate_size": 4 * width, "num_attention_heads": width // 64}
-        vision |= {"num_hidden_layers": layers, "patch_size": patch, "image_size": 224}
+        vision |= {"num_hidden_layers": layers, "patch_size": patch, "image_size": 224, "projection_dim": out}
         words = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1}
         config = transformers.CLIPConfig(text_config=words, vision_config=vision, projection_dim=out)
         transformers.CLIPModel(config).save_pretrained(folder)
