@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mer_core.cli.extract import print_failures
 from mer_core.names import readable
-from mer_core.report.words import count, size
+from mer_core.report.words import count, fitted, size
 
 if TYPE_CHECKING:
     from mer_core.report.model import RunReport, Score, Section, Stream
@@ -69,7 +69,7 @@ def _stream(stream: Stream) -> str:
     """Columns after pooling, and whether the features were there already: ``speech:x [64], 120 clips reused``."""
     counts = {"extracted": stream.extracted, "reused": stream.reused}
     told = [f"{count(n, 'clip')} {what}" for what, n in counts.items() if n]
-    return ", ".join([f"{stream.name} [{stream.dim}]", *told])
+    return ", ".join([f"{stream.name} [{stream.dim}]", *told, *filter(None, [fitted(stream)])])
 
 
 def _sections(report: RunReport) -> list[tuple[str, Section]]:

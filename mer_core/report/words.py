@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mer_core.report.model import RunReport, Score, Section, Transcripts
+    from mer_core.report.model import RunReport, Score, Section, Stream, Transcripts
 
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 MONTHS = (
@@ -147,6 +147,13 @@ def transcripts(found: Transcripts) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def fitted(stream: Stream) -> str:
+    """How an extractor that learns was fitted: ``fitted 5 times (fold)``, ``fitted elsewhere``; else empty."""
+    if stream.fitted == "given":
+        return "fitted elsewhere"
+    return f"fitted {count(stream.fits, 'time')} ({stream.fitted})" if stream.fitted else ""
 
 
 def title(report: RunReport, key: str) -> str:

@@ -52,13 +52,13 @@ def plan_fits(config: RunConfig, table: ClipTable, space: Workspace) -> list[Pla
 
 def _planned(job: ExtractorJob, config: RunConfig, table: ClipTable) -> PlannedFits:
     given = bool(config.streams[job.name].fitted)
-    fits, models = (0, 1) if given else _fits(config, table)
+    kind, fits, models = ("given", 0, 1) if given else _fits(config, table)
     forwards = len(table.clips) * models
     each = operations(job)
     return PlannedFits(
         stream=job.name,
         extractor=str(job.about["extractor"]),
-        crossfit="given" if given else config.fitting.crossfit,
+        crossfit=kind,
         fits=fits,
         clips=len(table.clips),
         forwards=forwards,
@@ -74,8 +74,8 @@ def operations(job: ExtractorJob) -> float:
     return float(told()) if callable(told) else 0.0
 
 
-def _fits(config: RunConfig, table: ClipTable) -> tuple[int, int]:
-    """How many fits, and how often each clip passes through one of them."""
+def _fits(config: RunConfig, table: ClipTable) -> tuple[str, int, int]:
+    """Of which kind and how many the fits are, and how often each clip passes through one of them."""
     clips = table.clips
     splits = [clip.split for clip in clips]
     labels = label_indices(clips, table.targets)
@@ -84,7 +84,7 @@ def _fits(config: RunConfig, table: ClipTable) -> tuple[int, int]:
     plan = plan_folds(labels, clip_groups(clips, choice.group), splits, k=choice.k, seed=config.seed, kind=choice.kind)
     folds = len(plan.folds)
     if config.fitting.crossfit == "single" or not folds:
-        return 1, 1
+        return "single", 1, 1
     if config.fitting.crossfit == "nested":
-        return folds * (1 + config.fitting.inner), folds
-    return folds, folds
+        return "nested", folds * (1 + config.fitting.inner), folds
+    return "fold", folds, folds
