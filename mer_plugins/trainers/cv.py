@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from mer_plugins.trainers.model import FittedMember, FusionModel, load_model
 from mer_plugins.trainers.noise import Noise, generator
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Part, Plan, make_plan
+from mer_plugins.trainers.pseudo import with_pseudo
+from mer_plugins.trainers.self_training import self_train
 from mer_plugins.trainers.stack import Looped, Members, Stacked, why_looped
 from mer_plugins.trainers.tables import Tables, build_tables, folded
 from mer_plugins.trainers.threads import fitting_threads, step_operations
@@ -44,11 +46,33 @@ class CrossValidation:
             PluginError: for streams that the fusion cannot read.
         """
         _check(data)
+        if self.options.self_training != "off":
+            return self_train(self, fusion, data, seed, progress)
+        return self.fit_members(fusion, data, seed, progress)
+
+    def fit_members(
+        self,
+        fusion: Fusion,
+        data: TrainingData,
+        seed: int,
+        progress: Progress | None = None,
+        pseudo: Sequence[Mapping[int, int]] = (),
+        start: FusionModel | None = None,
+    ) -> FusionModel:
+        """One training of all members.
+
+        Args:
+            pseudo: per member, labels of further rows to learn from.
+            start: members whose weights these begin with; None for new ones.
+        """
         plan = make_plan(data, self.options, seed)
         scalers = [self._standardisers(data, part, fold) for fold, part in enumerate(plan.parts)]
+        plan, labels = with_pseudo(plan, data.labels, pseudo)
         dtype = torch.float64 if self.options.precision == "float64" else torch.float32
         tables = build_tables(data, scalers, plan.rows, self.device, dtype)
         modules = [_build(fusion, data, seed, fold).to(self.device, dtype) for fold in range(len(plan.parts))]
+        for module, member in zip(modules, start.members if start else (), strict=bool(start)):
+            module.load_state_dict(member.module.state_dict())
         weights = sum(p.numel() for p in modules[0].parameters())
         work = step_operations(weights, len(modules), self.options.batch_size)
         with torch.random.fork_rng(), fitting_threads(work):
@@ -56,7 +80,7 @@ class CrossValidation:
             copies = [replace_dropout(copy.deepcopy(module)) for module in modules]
             reason = self._why_looped(copies, tables)
             members: Members = Looped(copies) if reason else Stacked(copies)
-            loop = Loop(members, tables, plan, data.labels, _modalities(data), self.options)
+            loop = Loop(members, tables, plan, labels, _modalities(data), self.options)
             loop.run(Noise(seed, len(modules), self.device, dtype), seed, progress)
         for module, curve in zip(modules, loop.curves, strict=True):
             module.load_state_dict({key: curve.best[key] for key in module.state_dict()})

@@ -47,7 +47,7 @@ class Curve:
 
 
 class Loop:
-    """One training of F members. ``labels`` [N] index classes, -1 where unlabelled."""
+    """One training of F members. ``labels`` [N], or [F, N] where members differ, index classes; -1: unlabelled."""
 
     def __init__(
         self, members: Members, tables: Tables, plan: Plan, labels: Rows, modality: Sequence[int], options: CvOptions
@@ -60,7 +60,7 @@ class Loop:
         self.sites: list[Site] | None = None
         self.steps = steps_per_epoch(plan.parts, options.batch_size)
         self.epochs = epoch_count(self.steps, options)
-        self.labels = torch.from_numpy(labels[tables.rows])
+        self.labels = torch.from_numpy(np.broadcast_to(labels, (len(plan.parts), labels.shape[-1]))[:, tables.rows])
         self.device = members.parameters()[0].device
         self.curves = [Curve() for _ in plan.parts]
         self.optimiser = torch.optim.Adam(
@@ -92,7 +92,7 @@ class Loop:
         kept, factors = self._dropped(mask, noise), noise.factors(self.sites)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
             out = self.members.forward(x, kept, factors)
-        labels = self.labels[rows].to(self.device)
+        labels = self.labels.gather(1, rows).to(self.device)
         each = cross_entropy(out.logits.flatten(0, 1), labels.flatten(), reduction="none").view(rows.shape)
         losses = (each * weights.to(each)).sum(1) + out.extra
         losses.sum().backward()
@@ -157,7 +157,7 @@ class Loop:
         logits = [self.members.forward(*self.tables.gather(rows), {}).logits for rows in chunks]
         guess = torch.cat(logits, dim=1).argmax(-1).cpu().numpy()
         truth = self.labels.numpy()
-        return [weighted_f1(truth[rows], guess[f, : len(rows)]) for f, rows in enumerate(self.choose)]
+        return [weighted_f1(truth[f, rows], guess[f, : len(rows)]) for f, rows in enumerate(self.choose)]
 
 
 def weighted_f1(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> float:

@@ -42,3 +42,25 @@ class CvOptions(Options):
     """Train all folds as one stacked model; by default where the fusion allows it."""
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     """Floating-point type of training; bfloat16 keeps weights in float32 and only multiplies matrices in bfloat16."""
+    self_training: Literal["off", "class-balanced", "per-class-threshold"] = "off"
+    """Learn from unlabelled clips, too: the surest few of each class per round, or all above a threshold."""
+    pseudo_per_class: int = Field(default=10, ge=1)
+    """Clips that class-balanced self-training adds per class and round, at most."""
+    pseudo_rounds: int = Field(default=10, ge=1)
+    """Rounds of self-training, at most."""
+    pseudo_agreement: Literal["majority", "all", "any", "off"] = "majority"
+    """How many of the clip's modalities, each by a model of its own, must say the same as all together."""
+    pseudo_confidence: float = Field(default=0.0, ge=0, le=1)
+    """Probability from which on a class-balanced prediction may become a label."""
+    pseudo_thresholds: dict[str, float] = Field(default_factory=lambda: {"*": 0.95})
+    """Probability from which on a prediction becomes a label under per-class-threshold, by class; * for the others."""
+    pseudo_from: Literal["fold", "ensemble"] = "fold"
+    """Whose predictions become labels: each fold's own, or all folds' together, which contaminates the score."""
+    pseudo_relabel: bool = False
+    """Predict the labels of earlier rounds anew in each round."""
+    pseudo_warm_start: bool = False
+    """Begin each round with the weights of the one before, not with new ones."""
+    pseudo_patience: int | None = Field(default=None, ge=1)
+    """Stop after so many rounds without a better score on the inner part (select=inner)."""
+    pseudo_final: Literal["last", "best"] = "last"
+    """Which round is kept: the last, or the best on the inner part (select=inner)."""
