@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mer_core.cli import flags
+from mer_core.cli.dropout_rates import dropout_rates
 from mer_core.cli.output import print_json, stdout_console
 from mer_core.errors import UsageError
 
@@ -39,7 +40,13 @@ Epochs = Annotated[
     typer.Option(min=1, help="Epochs.", show_default="at least 1,000 steps", rich_help_panel=flags.TRAINING),
 ]
 ModalityDropout = Annotated[
-    float | None, typer.Option(min=0.0, max=0.99, help="Rate.", show_default="0.3", rich_help_panel=flags.TRAINING)
+    str | None,
+    typer.Option(
+        metavar="RATE|M=RATE,...",
+        help="One rate, or speech=0.2,text=0.5.",
+        show_default="0.3",
+        rich_help_panel=flags.TRAINING,
+    ),
 ]
 Select = Annotated[
     str | None, typer.Option(help="Epoch kept: last or inner.", show_default="last", rich_help_panel=flags.TRAINING)
@@ -175,9 +182,9 @@ def fold_count(text: str | None) -> int | str | None:
     raise UsageError(f"--folds {text}: that many folds cannot be made.", "Give a number from 2 on, or loo.")
 
 
-def trainer_flags(epochs: int | None, modality_dropout: float | None, select: str | None) -> dict[str, Any]:
+def trainer_flags(epochs: int | None, modality_dropout: str | None, select: str | None) -> dict[str, Any]:
     """The trainer options that have a flag of their own, those given."""
-    asked = {"epochs": epochs, "modality_dropout": modality_dropout, "select": select}
+    asked = {"epochs": epochs, "modality_dropout": dropout_rates(modality_dropout), "select": select}
     return {key: value for key, value in asked.items() if value is not None}
 
 

@@ -14,6 +14,7 @@ from mer_core.plugin import DataError, Fusion, PluginError, Progress, TrainingDa
 from mer_core.pooling import Standardiser, count_nonfinite
 from mer_plugins.trainers.dropout import replace_dropout
 from mer_plugins.trainers.loop import Loop
+from mer_plugins.trainers.masking import ModalityDropout
 from mer_plugins.trainers.model import FittedMember, FusionModel, load_model
 from mer_plugins.trainers.noise import Noise, generator
 from mer_plugins.trainers.options import CvOptions
@@ -65,6 +66,7 @@ class CrossValidation:
             pseudo: per member, labels of further rows to learn from.
             start: members whose weights these begin with; None for new ones.
         """
+        dropping = ModalityDropout(data.streams, self.options)
         plan = make_plan(data, self.options, seed)
         scalers = [self._standardisers(data, part, fold) for fold, part in enumerate(plan.parts)]
         plan, labels = with_pseudo(plan, data.labels, pseudo)
@@ -80,7 +82,7 @@ class CrossValidation:
             copies = [replace_dropout(copy.deepcopy(module)) for module in modules]
             reason = self._why_looped(copies, tables)
             members: Members = Looped(copies) if reason else Stacked(copies)
-            loop = Loop(members, tables, plan, labels, _modalities(data), self.options)
+            loop = Loop(members, tables, plan, labels, dropping, self.options)
             loop.run(Noise(seed, len(modules), self.device, dtype), seed, progress)
         for module, curve in zip(modules, loop.curves, strict=True):
             module.load_state_dict({key: curve.best[key] for key in module.state_dict()})
@@ -133,7 +135,7 @@ class CrossValidation:
             "selection_clips": [len(part.choose) for part in plan.parts],
             "curves": [curve.facts() for curve in loop.curves],
             "imputed": _imputed(data),
-            "notes": [*plan.notes, *_unlearnt_notes(fitted)],
+            "notes": [*plan.notes, *loop.dropping.notes, *_unlearnt_notes(fitted)],
             "options": self.options.model_dump(),
         }
 
@@ -148,12 +150,6 @@ def _build(fusion: Fusion, data: TrainingData, seed: int, fold: int) -> nn.Modul
     with torch.random.fork_rng():
         torch.manual_seed(int(generator(seed, fold, "weights").integers(2**62)))
         return fusion.build(data.streams, data.targets)
-
-
-def _modalities(data: TrainingData) -> list[int]:
-    """The number of each stream's modality, in order of streams."""
-    names = list(dict.fromkeys(info.modality for info in data.streams.values()))
-    return [names.index(info.modality) for info in data.streams.values()]
 
 
 def _unlearnt(data: TrainingData, part: Part, fold: int) -> tuple[str, ...]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from mer_core.modality_dropout import drop_modalities
 from mer_core.plugin import DataError, Progress
 from mer_plugins.trainers.dropout import Site
+from mer_plugins.trainers.masking import ModalityDropout
 from mer_plugins.trainers.noise import Noise
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Batches, Plan, Rows, epoch_count, steps_per_epoch
@@ -50,10 +49,10 @@ class Loop:
     """One training of F members. ``labels`` [N], or [F, N] where members differ, index classes; -1: unlabelled."""
 
     def __init__(
-        self, members: Members, tables: Tables, plan: Plan, labels: Rows, modality: Sequence[int], options: CvOptions
+        self, members: Members, tables: Tables, plan: Plan, labels: Rows, dropping: ModalityDropout, options: CvOptions
     ) -> None:
         self.members, self.tables, self.plan, self.options = members, tables, plan, options
-        self.modality = modality
+        self.dropping = dropping
         trains = [tables.local(part.train) for part in plan.parts]
         self.choose = [tables.local(part.choose) for part in plan.parts]
         self.trains = trains
@@ -89,7 +88,7 @@ class Loop:
         x, mask = self.tables.gather(rows.to(self.device))
         if self.sites is None:
             self.sites = self.members.sites(x, mask)
-        kept, factors = self._dropped(mask, noise), noise.factors(self.sites)
+        (x, kept), factors = self.dropping(x, mask, noise), noise.factors(self.sites)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
             out = self.members.forward(x, kept, factors)
         labels = self.labels.gather(1, rows).to(self.device)
@@ -99,22 +98,6 @@ class Loop:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         return losses.detach().double()
-
-    def _dropped(self, mask: Mapping[str, Tensor], noise: Noise) -> dict[str, Tensor]:
-        """Presence per stream after modality dropout; streams of one modality go together."""
-        options = self.options
-        if options.modality_dropout == 0:
-            return dict(mask)
-        present = torch.stack([self._any(mask, m) for m in range(max(self.modality) + 1)], dim=-1)
-        rows = 1 if options.modality_dropout_per == "batch" else present.shape[1]
-        drawn = noise.uniform(rows, present.shape[2]).expand(present.shape)
-        kept = drop_modalities(present, options.modality_dropout, drawn, options.modality_dropout_policy)
-        return {name: mask[name] & kept[..., m] for name, m in zip(mask, self.modality, strict=True)}
-
-    def _any(self, mask: Mapping[str, Tensor], modality: int) -> Tensor:
-        """Where any stream of ``modality`` is present."""
-        own = [part for part, m in zip(mask.values(), self.modality, strict=True) if m == modality]
-        return functools.reduce(torch.logical_or, own)
 
     def _set_rate(self, done: int) -> None:
         if self.options.schedule == "cosine":

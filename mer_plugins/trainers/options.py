@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from mer_core.plugin import Field, Options
+from pydantic import field_validator, model_validator
+
+from mer_core.plugin import Field, OptionError, Options
+from mer_plugins.trainers.rates import read_rates
 
 
 class CvOptions(Options):
@@ -32,12 +35,16 @@ class CvOptions(Options):
     """Which epoch is kept: the last, the best on a part of the training clips, or the best on the scored part."""
     inner_fraction: float = Field(default=0.15, gt=0, lt=0.5)
     """Share of the training clips (of the speakers, where known) that inner selection holds out."""
-    modality_dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Chance that a clip loses a modality in a training step."""
-    modality_dropout_policy: Literal["keep_one", "allow"] = "keep_one"
-    """keep_one: a clip never loses its last modality; allow: the paper's Eq. 2 to the letter."""
+    modality_dropout: float | dict[str, float] = 0.3
+    """Chance that a clip loses a modality in a training step, or each one's: speech=0.2,text=0.5 (others stay)."""
+    modality_dropout_policy: Literal["keep_one", "allow", "drop_one"] = "keep_one"
+    """keep_one: a clip never loses its last modality; allow: the paper's Eq. 2; drop_one: AV-HuBERT's, one goes."""
     modality_dropout_per: Literal["sample", "batch"] = "sample"
     """Decide for each clip, or once for the whole batch."""
+    modality_dropout_by: Literal["modality", "stream"] = "modality"
+    """What goes: all streams of a modality together, or each stream on its own."""
+    modality_dropout_scale: Literal["none", "inverse"] = "none"
+    """inverse: what is kept is divided by the chance of being kept, as ordinary dropout does."""
     stacked: bool | None = None
     """Train all folds as one stacked model; by default where the fusion allows it."""
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
@@ -64,3 +71,16 @@ class CvOptions(Options):
     """Stop after so many rounds without a better score on the inner part (select=inner)."""
     pseudo_final: Literal["last", "best"] = "last"
     """Which round is kept: the last, or the best on the inner part (select=inner)."""
+
+    @field_validator("modality_dropout", mode="before")
+    @classmethod
+    def _rates(cls, value: Any) -> float | dict[str, float]:
+        return read_rates(value)
+
+    @model_validator(mode="after")
+    def _sum_of_rates(self) -> CvOptions:
+        rates = self.modality_dropout
+        if self.modality_dropout_policy == "drop_one" and isinstance(rates, dict) and sum(rates.values()) > 1:
+            what = f"cv: under drop_one the rates of modality_dropout add up to 1 at most, not {sum(rates.values()):g}."
+            raise OptionError(what, "Each is the chance that this one goes and no other.")
+        return self
