@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mer_core.errors import DataError, EnvironmentProblem
+from mer_core.errors import DataError
+from mer_core.files import PART, cannot_write, disk_full, write_text, writing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +26,8 @@ SCHEMA = 1
 @dataclass(frozen=True, slots=True)
 class FittedState:
     """A folder with a state. ``facts`` says what was fitted (``extractor``, ``version``, ``options``, ``content``) and
-    to what (``classes``, ``clips``, ``keys`` of the clips' content, ``training``, a digest of all of that)."""
+    to what (``classes``, ``clips``, ``keys`` of what was read of each, ``seen``, digests of the clips themselves, and
+    ``training``, a digest of all of that). Both lists are empty in a model's folder."""
 
     folder: Path
     facts: Mapping[str, Any]
@@ -38,9 +43,19 @@ class FittedState:
         return str(self.facts["training"])
 
     @property
+    def content(self) -> str:
+        """The digest of the arrays; of what was learnt from, where a fit of an older mer does not say."""
+        return str(self.facts.get("state") or self.training)
+
+    @property
     def keys(self) -> frozenset[str]:
-        """Digests of the content of the clips that were learnt from."""
+        """Digests of what was read of the clips that were learnt from."""
         return frozenset(self.facts["keys"])
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """Digests of these clips themselves, the same whatever is derived from them."""
+        return frozenset(self.facts.get("seen", ()))
 
 
 def save_state(folder: Path, state: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> FittedState:
@@ -49,27 +64,42 @@ def save_state(folder: Path, state: Mapping[str, NDArray[Any]], facts: Mapping[s
     Raises:
         EnvironmentProblem: the folder cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{STATE}"
-        save_file({name: _contiguous(array) for name, array in state.items()}, part)
+    part = folder / f"{PART}{secrets.token_hex(4)}-{STATE}"
+    try:
+        save_file({name: _plain(array) for name, array in state.items()}, part)
+        told = {**facts, "state": _content(part)}
         os.replace(part, folder / STATE)
-        text = json.dumps(dict(facts), ensure_ascii=False, indent=1) + "\n"
-        (folder / f".{FACTS}").write_text(text, encoding="utf-8")
-        os.replace(folder / f".{FACTS}", folder / FACTS)
     except OSError as error:
-        raise EnvironmentProblem(
-            f"the fitted state cannot be written to {folder}: {error.strerror}.", "Make room, or choose another folder."
+        raise cannot_write(folder / STATE, error) from error
+    except SafetensorError as error:  # what it says of a full disk
+        raise cannot_write(
+            folder / STATE, OSError(errno.ENOSPC if disk_full(error) else errno.EIO, str(error))
         ) from error
-    return FittedState(folder, dict(facts))
+    finally:
+        part.unlink(missing_ok=True)
+    write_text(folder / FACTS, _document(told))
+    return FittedState(folder, told)
 
 
-def _contiguous(array: NDArray[Any]) -> NDArray[Any]:
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """``array`` in one piece and in this machine's order of bytes."""
     import numpy as np
 
-    return np.ascontiguousarray(array)
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def _content(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+
+
+def _document(facts: Mapping[str, Any]) -> str:
+    return json.dumps(dict(facts), ensure_ascii=False, indent=1) + "\n"
 
 
 def load_state(folder: Path) -> FittedState:
@@ -85,9 +115,22 @@ def load_state(folder: Path) -> FittedState:
         facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{file} is damaged: {error}.", "Run 'mer finetune' again.") from None
-    if facts.get("schema") != SCHEMA:
+    if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
         raise DataError(f"{file} is not of schema {SCHEMA}, which this mer reads.", "Run 'mer finetune' again.")
+    _refuse_damaged(folder / STATE)
     return FittedState(folder, facts)
+
+
+def _refuse_damaged(file: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"{file} is damaged: {error}.", "Copy it again, or remove it and run 'mer finetune' again."
+        ) from None
 
 
 def find_state(folder: Path) -> FittedState | None:
@@ -99,8 +142,12 @@ def find_state(folder: Path) -> FittedState | None:
 
 
 def copy_state(state: FittedState, folder: Path) -> None:
-    """Copy ``state`` into ``folder``, without the keys of its clips' content: a model needs no list of its data."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(state.file, folder / STATE)
-    facts = {**state.facts, "keys": []}
-    (folder / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    """Copy ``state`` into ``folder``, without the digests of its clips' content: a model needs no list of its data.
+
+    Raises:
+        EnvironmentProblem: the folder cannot be written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(state.file, folder / STATE)
+    write_text(folder / FACTS, _document({**state.facts, "keys": [], "seen": []}))

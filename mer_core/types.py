@@ -255,7 +255,14 @@ class FeatureSet:
         return {name: self.table[name].info for name in sorted(self.table, key=stream_order)}
 
     def features(self, stream: str, fold: int | None = None) -> StreamData:
-        """All N clips of ``stream`` as fold ``fold`` sees them."""
+        """All N clips of ``stream`` as fold ``fold`` sees them.
+
+        Raises:
+            ValueError: no fold is named, where there are folds and they see the stream differently: what every fold
+                knows together, it knows of the clips that are scored, too.
+        """
+        if fold is None and self.folds and any(stream in own for own in self.fold_tables.values()):
+            raise ValueError(f"{stream} differs by fold: ask for features({stream!r}, fold)")
         special = self.fold_tables.get(fold, {}) if fold is not None else {}
         return special.get(stream, self.table[stream])
 

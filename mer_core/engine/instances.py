@@ -31,6 +31,7 @@ class Instances:
         """
         instance = self.start(job)
         if isinstance(job, ExtractorJob) and job.fitted and self._state.get(job.shared) != job.fingerprint:
+            self._state.pop(job.shared, None)  # whatever it is in where restoring breaks off
             restore(job, instance, job.fitted)
             self._state[job.shared] = job.fingerprint
         return instance
@@ -67,11 +68,15 @@ def restore(job: Job, instance: Any, file: Path) -> None:
     try:
         state = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise StoreError(f"the fitted state {file} cannot be read: {error}.", "Fit it again.") from error
+        raise StoreError(
+            f"the fitted state {file} cannot be read: {error}.", f"Remove {file.parent} to fit it again."
+        ) from error
     try:
         instance.restore(state)
     except MerError:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise PluginError(f"{job.spec.name} does not take the state {file} ({reason}).", "Fit it again.") from error
+        raise PluginError(
+            f"{job.spec.name} does not take the state {file} ({reason}).", f"Remove {file.parent} to fit it again."
+        ) from error

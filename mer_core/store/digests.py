@@ -151,9 +151,9 @@ def input_digest(
     facts: dict[str, Any] = {f"derived:{name}": derived_digests[name] for name in derived_names(inputs)}
     kinds = {type(item) for item in inputs.values()}
     if AudioInput in kinds:
-        facts["sound"] = _cut(clip.sound, clip, hasher)
+        facts["sound"] = cut(clip.sound, clip, hasher)
     if FramesInput in kinds:
-        facts["video"] = _cut(clip.video, clip, hasher)
+        facts["video"] = cut(clip.video, clip, hasher)
     if kinds & {TextInput, Transcribed}:
         facts["text"] = [clip.text, clip.language]
     return digest(facts, 32)
@@ -164,7 +164,8 @@ def source_digest(clip: Clip, inputs: Mapping[str, Input], hasher: ContentHasher
     return input_digest(clip, inputs, dict.fromkeys(derived_names(inputs), ""), hasher)
 
 
-def _cut(path: Path | None, clip: Clip, hasher: ContentHasher) -> list[Any] | None:
+def cut(path: Path | None, clip: Clip, hasher: ContentHasher) -> list[Any] | None:
+    """What stands for the clip's part of a file: its content, start and end; None where there is no file."""
     if path is None:
         return None
     return [hasher.file(path), float(clip.start or 0), None if clip.end is None else float(clip.end)]

@@ -7,6 +7,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class SampleCache:
         """Whether nothing more is kept."""
         with self._lock:
             if self._used < 0:
-                self._used = sum(file.stat().st_size for file in self.folder.glob(f"*{SUFFIX}"))
+                self._used = sum(_size(file) for file in self.folder.glob(f"*{SUFFIX}"))
             return self._used >= self.limit
 
     def has(self, name: str) -> bool:
@@ -49,16 +50,18 @@ class SampleCache:
         """Keep ``sample``, if there is room and its inputs are of a kind that can be kept."""
         if self.full or not all(isinstance(value, tuple(_PARTS)) for value in sample.inputs.values()):
             return False
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         arrays, facts = pack(sample)
-        self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f".{secrets.token_hex(6)}.part"
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             save_file(arrays, part, {ABOUT: json.dumps(facts)})
             os.replace(part, self.folder / f"{name}{SUFFIX}")
-        except OSError:  # a full disk costs speed, not the run
-            part.unlink(missing_ok=True)
+        except (OSError, SafetensorError):  # a full disk, or whoever empties the folder, costs speed, not the run
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             return False
         with self._lock:
             self._used += sum(array.nbytes for array in arrays.values())
@@ -74,6 +77,13 @@ class SampleCache:
                 return unpack(facts, {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, ValueError):
             return None
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # gone meanwhile
+        return 0
 
 
 _Arrays = dict[str, Any]

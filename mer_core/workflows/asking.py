@@ -14,6 +14,7 @@ from mer_core.store import FeatureStore
 from mer_core.types import StreamData
 from mer_core.workflows.extract import Extraction, engine_settings, left_out
 from mer_core.workflows.fold_tables import Fitted, Part, assemble, jobs_of, merged
+from mer_core.workflows.transcripts import count_transcripts
 from mer_core.workflows.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def ask(extraction: Extraction, fits: Mapping[str, Sequence[Fitted]], space: Wor
     warnings = list(extraction.warnings)
     for name, own in jobs.items():
         pooling = config.streams[name].pooling
-        pooled = [store.table(job.fingerprint, job.about).pooled(report.keys[job.name], pooling) for job in own]
+        pooled = (store.table(job.fingerprint, job.about).pooled(report.keys[job.name], pooling) for job in own)
         data = assemble(learners[name], [part for part, _ in fits[name]], pooled)
         if not data[None].present.any():
             table.pop(name, None)
@@ -49,7 +50,8 @@ def ask(extraction: Extraction, fits: Mapping[str, Sequence[Fitted]], space: Wor
             if fold is not None:
                 folds.setdefault(fold, {})[name] = part
     features = replace(extraction.features, table=table, fold_tables=folds)
-    return replace(extraction, features=features, report=account, warnings=tuple(warnings))
+    heard = count_transcripts(config, extraction.table.clips, account, space.catalogue)
+    return replace(extraction, features=features, report=account, warnings=tuple(warnings), transcripts=heard)
 
 
 def from_states(states: States) -> dict[str, list[Fitted]]:

@@ -13,7 +13,8 @@ from mer_core.config import RunConfig
 from mer_core.configure import make_config
 from mer_core.engine import ExtractorJob
 from mer_core.errors import PluginError, TooLittleDataError, UsageError
-from mer_core.fitted import FACTS, FittedState
+from mer_core.files import PART
+from mer_core.fitted import FACTS, STATE, FittedState
 from mer_core.registry import Catalogue
 from mer_core.spec import ExtractorSpec
 from mer_core.store import FeatureStore
@@ -22,7 +23,7 @@ from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.decoded import decoded
 from mer_core.workflows.extract import engine_settings
 from mer_core.workflows.features import label_indices
-from mer_core.workflows.fits import WORK, Lesson, fit_extractor
+from mer_core.workflows.fits import LOCK, WORK, Lesson, fit_extractor
 from mer_core.workflows.jobs import build_jobs
 from mer_core.workflows.workspace import Workspace, open_workspace, pick_device
 
@@ -107,7 +108,9 @@ def refuse_other(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file.", "Name a folder.")
-    if out.is_dir() and any(out.iterdir()) and not ((out / FACTS).is_file() or (out / WORK).is_dir()):
+    begun = {WORK} if (out / WORK / LOCK).is_file() else set[str]()
+    strange = out.is_dir() and {path.name for path in out.iterdir() if not path.name.startswith(PART)} - begun - {STATE}
+    if strange and not (out / FACTS).is_file():
         raise UsageError(f"--out {out} holds something that is not a fit.", "Name a new folder.")
 
 

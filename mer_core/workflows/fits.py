@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,18 +18,35 @@ from mer_core.catalogue import Entry
 from mer_core.engine import ExtractorJob
 from mer_core.engine.answers import make_instance
 from mer_core.errors import PluginError, TooLittleDataError, UsageError
+from mer_core.files import writing
 from mer_core.fitted import FittedState, find_state, save_state
 from mer_core.protocols import Progress
 from mer_core.spec import digest
-from mer_core.types import Supervision
+from mer_core.store.locks import locked
+from mer_core.types import Sample, Supervision
 from mer_core.workflows.decoded import DecodedClips
 from mer_core.workflows.fitted import describe
+from mer_core.workflows.seen import clip_marks
 
 if TYPE_CHECKING:
     from mer_core.aliases import IntArray
 
 WORK = "work"
-"""Below a fit's folder: what it keeps while it is not finished."""
+"""Below a fit's folder: what it keeps while it is not finished, in a folder for each digest of what is fitted."""
+
+LOCK = "lock"
+"""Held in ``work`` while a process fits, so that another one waits instead."""
+
+WAIT_SECONDS = 0.5
+
+ARRAYS = {
+    "bool",
+    "float16",
+    "float32",
+    "float64",
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+}
+"""Types of arrays that can be saved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,39 +92,105 @@ def fit_extractor(
         what = f"{job.name} has {len(rows)} clips of {len(np.unique(labels))} classes to learn from."
         raise TooLittleDataError(what, "It needs two classes; leave the stream out, or add clips.")
     facts = _facts(job, lesson, rows, [str(clips.keys[row]) for row in rows])
-    home = folder if whole else folder / digest([job.fingerprint, facts["training"]])
-    known = find_state(home)
+    facts["seen"] = sorted({mark for row in rows for mark in clip_marks(clips.clips[row], job, clips.lookup.hasher)})
+    name = digest([job.fingerprint, facts["training"]])
+    home = folder if whole else folder / name
+    known = _known(home, facts)
     if known is not None:
-        _refuse_another(known, facts)
         return known
     clips.fill()
-    (home / WORK).mkdir(parents=True, exist_ok=True)
-    supervision = Supervision(
-        labels=labels,
+    with alone(home / WORK / LOCK, progress) if keep else nullcontext():
+        known = _known(home, facts)  # what another process has finished meanwhile
+        if known is None:
+            supervision = _supervision(lesson, rows, home / WORK / name, progress)
+            known = _fitted(job, entry, supervision, clips.samples(rows.tolist()), home, device, facts, keep)
+        if keep:
+            shutil.rmtree(home / WORK, ignore_errors=True)
+    return known
+
+
+def _supervision(lesson: Lesson, rows: IntArray, folder: Path, progress: Progress | None) -> Supervision:
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return Supervision(
+        labels=lesson.labels[rows],
         classes=lesson.classes,
         groups=None if lesson.groups is None else tuple(lesson.groups[row] for row in rows),
         seed=lesson.seed,
-        folder=home / WORK,
+        folder=folder,
         progress=progress,
     )
+
+
+def _fitted(
+    job: ExtractorJob,
+    entry: Entry,
+    supervision: Supervision,
+    samples: Sequence[Sample],
+    home: Path,
+    device: str,
+    facts: Mapping[str, Any],
+    keep: bool,
+) -> FittedState:
+    """What the extractor learns, saved in ``home`` unless it is not to be kept."""
     instance = make_instance(job, device)
     with blame(entry, "fit"):
-        state = instance.fit(clips.samples(rows.tolist()), supervision)
+        state = instance.fit(samples, supervision)
     _check(state, entry)
-    summary = getattr(instance, "summary", None)
-    facts["summary"] = dict(summary) if isinstance(summary, Mapping) else {}
-    if not keep:
-        return FittedState(home, facts)
-    saved = save_state(home, state, facts)
-    shutil.rmtree(home / WORK, ignore_errors=True)
-    return saved
+    told = {**facts, "summary": _summary(instance)}
+    return save_state(home, state, told) if keep else FittedState(home, told)
+
+
+def _summary(instance: Any) -> dict[str, Any]:
+    """What the extractor tells of its fit, as JSON holds it; nothing where it cannot."""
+    found = getattr(instance, "summary", None)
+    try:
+        text = json.dumps(dict(found) if isinstance(found, Mapping) else {}, default=_simple, skipkeys=True)
+    except (TypeError, ValueError):
+        return {}
+    summary: dict[str, Any] = json.loads(text)
+    return summary
+
+
+def _simple(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
+@contextmanager
+def alone(lock: Path, progress: Progress | None) -> Iterator[None]:
+    """Hold ``lock`` in the block; waits for another process that has it."""
+    with ExitStack() as held:
+        while not _taken(lock, held):
+            if progress is not None:
+                progress("wait", 0, 1, "for another process that fits the same")
+            time.sleep(WAIT_SECONDS)
+        yield
+
+
+def _taken(lock: Path, held: ExitStack) -> bool:
+    """Take ``lock`` if nobody has it; its folder may go any moment, since whoever finishes removes it."""
+    with writing(lock), suppress(FileNotFoundError), ExitStack() as attempt:
+        if attempt.enter_context(locked(lock)):
+            held.push(attempt.pop_all())
+            return True
+    return False
+
+
+def _known(home: Path, facts: Mapping[str, Any]) -> FittedState | None:
+    """The finished fit in ``home``."""
+    known = find_state(home)
+    if known is not None:
+        _refuse_another(known, facts)
+    return known
 
 
 def _refuse_another(known: FittedState, facts: Mapping[str, Any]) -> None:
     """Refuse to take a fit for one of other options, clips, labels or seed."""
-    other = [key for key in ("extractor", "options", "training") if known.facts[key] != facts[key]]
+    wanted = json.loads(json.dumps(dict(facts)))
+    kinds = ("extractor", "version", "options", "content", "training")
+    other = [key for key in kinds if known.facts.get(key) != wanted[key]]
     if other:
-        what = {"training": "clips, labels or seed"}.get(other[0], other[0])
+        what = {"training": "clips, labels or seed", "content": "content of weights"}.get(other[0], other[0])
         raise UsageError(f"{known.folder} holds a fit of another {what}.", "Name a new folder, or remove it.")
 
 
@@ -123,11 +209,13 @@ def _facts(job: ExtractorJob, lesson: Lesson, rows: IntArray, keys: Sequence[str
 
 def _check(state: Any, entry: Entry) -> None:
     """Refuse a state that is no named arrays of numbers."""
-    wrong = not isinstance(state, Mapping) or not state
-    wrong = wrong or any(
-        not isinstance(name, str) or not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf"
-        for name, array in state.items()
-    )
-    if wrong:
-        what = f"{title(entry)}: fit returned {type(state).__name__}, not numpy arrays of numbers by name."
+    if not isinstance(state, Mapping) or not state:
+        what = f"{title(entry)}: fit returned {type(state).__name__ if state else 'nothing'}, not arrays by name."
         raise PluginError(what, "Return the state that restore needs.")
+    for name, array in state.items():
+        kind = getattr(array, "dtype", None) or type(array).__name__
+        if not isinstance(name, str) or name == "__metadata__":
+            raise PluginError(f"{title(entry)}: fit returned an array called {name!r}.", "Give it another name.")
+        if not isinstance(array, np.ndarray) or array.dtype.name not in ARRAYS:
+            what = f"{title(entry)}: fit returned {name!r} as {kind}, not a numpy array of numbers."
+            raise PluginError(what, "Return arrays of bool, integers or floats up to 64 bits.")

@@ -36,7 +36,7 @@ def with_state(
         DataError: the state is another plugin's, or was fitted on other weights.
     """
     refuse_strange(job, state)
-    about = {**job.about, "fitted": state.training}
+    about = {**job.about, "fitted": state.content}
     return replace(
         job,
         name=name or job.name,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.engine import ClipFailure, ExtractorJob, ExtractReport
+from mer_core.errors import PluginError
 from mer_core.fitted import FittedState
 from mer_core.types import StreamData, StreamInfo
 from mer_core.workflows.fitted import with_state
@@ -59,29 +60,62 @@ def assemble(
     """The stream by fold; under None what stands for it where there is no fold: the mean over the folds.
 
     Args:
-        columns: of each part, values [N, D] and presence [N] of the clips that it answered.
+        columns: of each part, values [N, D] and presence [N] of the clips that it answered; arrays that nobody else
+            keeps, D 0 where it answered none. One part's at a time, so that not all are in memory.
+
+    Raises:
+        PluginError: the number of columns depends on the fit.
     """
-    found: dict[int | None, StreamData] = {}
+    tables: dict[int | None, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
     for part, (values, present) in zip(parts, columns, strict=True):
-        if part.fold in found:
-            mine = found[part.fold]
-            values = np.where(present[:, None], values, mine.values)
-            present = np.logical_or(present, mine.present)
-        info = StreamInfo(name=job.name, modality=job.spec.modality, dim=int(values.shape[1]))
-        found[part.fold] = StreamData(info, values, present)
+        mine = tables.get(part.fold)
+        tables[part.fold] = _both(job, *mine, values, present) if mine else (values, present)
+    dim = _width(job, [values for values, _ in tables.values()])
+    info = StreamInfo(name=job.name, modality=job.spec.modality, dim=dim)
+    found = {
+        fold: StreamData(info, values if values.shape[1] else np.zeros((len(present), dim), np.float32), present)
+        for fold, (values, present) in tables.items()
+    }
     if None not in found:
         found[None] = _mean(list(found.values()))
     return found
 
 
+def _both(
+    job: ExtractorJob,
+    values: NDArray[np.float32],
+    present: NDArray[np.bool_],
+    more: NDArray[np.float32],
+    there: NDArray[np.bool_],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Two parts of one fold, the second into the first."""
+    _width(job, [values, more])
+    if not values.shape[1]:
+        return more, there
+    if more.shape[1]:
+        values[there] = more[there]
+    return values, present | there
+
+
+def _width(job: ExtractorJob, tables: Sequence[NDArray[np.float32]]) -> int:
+    """The number of columns that all have but those that are empty."""
+    widths = sorted({values.shape[1] for values in tables} - {0})
+    if len(widths) > 1:
+        what = f"{job.spec.name} returned {widths[0]} columns after one fit and {widths[-1]} after another."
+        raise PluginError(what, "Its dim must not depend on what was learnt.")
+    return widths[0] if widths else 0
+
+
 def _mean(folds: Sequence[StreamData]) -> StreamData:
-    present = np.stack([data.present for data in folds])
+    if len(folds) == 1:
+        return folds[0]
     total = np.zeros_like(folds[0].values)
+    counts = np.zeros((len(total), 1), np.float32)
     for data in folds:
-        total += np.where(data.present[:, None], data.values, 0)
-    counts = np.maximum(present.sum(axis=0), 1)[:, None]
-    values = (total / counts).astype(np.float32)
-    return StreamData(folds[0].info, values, np.asarray(present.any(axis=0), dtype=np.bool_))
+        np.add(total, data.values, out=total, where=data.present[:, None])
+        counts += data.present[:, None]
+    total /= np.maximum(counts, 1)
+    return StreamData(folds[0].info, total, counts[:, 0] > 0)
 
 
 def merged(report: ExtractReport, found: ExtractReport) -> ExtractReport:
@@ -97,15 +131,24 @@ def merged(report: ExtractReport, found: ExtractReport) -> ExtractReport:
     def most(counts: Mapping[str, int]) -> dict[str, int]:
         return {name: max(counts[job] for job in jobs(name)) for name in names}
 
+    held = {
+        name: tuple(dict.fromkeys((*report.held.get(name, ()), *found.held.get(name, ()))))
+        for name in dict.fromkeys((*report.held, *found.held))
+    }
     return replace(
         report,
         keys={**report.keys, **keys},
-        failures=(*report.failures, *_once(found.failures)),
+        failures=tuple(_once((*report.failures, *found.failures))),
         missing={**report.missing, **missing},
         extracted={**report.extracted, **most(found.extracted)},
         reused={**report.reused, **most(found.reused)},
         nonfinite={**report.nonfinite, **most(found.nonfinite)},
         derived=dict(Counter(report.derived) + Counter(found.derived)),
+        held=held,
+        underived={
+            name: {clip: why for part in (report, found) for clip, why in part.underived.get(name, {}).items()}
+            for name in held
+        },
         seconds=report.seconds + found.seconds,
         media_hours=report.media_hours + found.media_hours,
     )
@@ -117,9 +160,11 @@ def _first(columns: Sequence[Sequence[str | None]]) -> list[str | None]:
 
 
 def _once(failures: Sequence[ClipFailure]) -> list[ClipFailure]:
-    """Failures of fits as failures of their streams."""
-    found: dict[tuple[str, str, str, str], ClipFailure] = {}
+    """One row per clip and cause, with the streams in place of their fits."""
+    found: dict[tuple[str, str, str], ClipFailure] = {}
     for one in failures:
-        streams = ",".join(dict.fromkeys(stream_of(name) for name in one.stream.split(",")))
-        found.setdefault((one.id, one.stage, one.reason, streams), replace(one, stream=streams))
+        key = (one.id, one.stage, one.reason)
+        before = found.get(key)
+        names = [*(before.stream.split(",") if before else ()), *map(stream_of, one.stream.split(","))]
+        found[key] = replace(before or one, stream=",".join(dict.fromkeys(names)))
     return list(found.values())

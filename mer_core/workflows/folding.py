@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mer_core.aliases import IntArray
 
 
+NOTHING = "no labelled clip has any modality of this run."
+
 def plan_training(features: FeatureSet, config: RunConfig) -> tuple[IntArray, FoldPlan]:
     """Rows that are trained on (labelled or not, never of the test split), and the folds over them."""
     splits = features.splits or (None,) * len(features.ids)
@@ -23,7 +25,7 @@ def plan_training(features: FeatureSet, config: RunConfig) -> tuple[IntArray, Fo
     rows = np.asarray([i for i, split in enumerate(splits) if split != "test" and usable[i]], dtype=np.int64)
     if not (features.labels[rows] >= 0).any():
         raise TooLittleDataError(
-            "no labelled clip has any modality of this run.",
+            NOTHING,
             "Choose other --modalities, or see 'mer dataset check' and 'mer faces sheet'.",
         )
     chosen = take(features, rows)

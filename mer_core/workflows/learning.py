@@ -11,12 +11,14 @@ import numpy as np
 
 from mer_core.data.folds import FoldPlan
 from mer_core.engine import ExtractorJob
+from mer_core.errors import DataError, TooLittleDataError
 from mer_core.fitted import FittedState, load_state
 from mer_core.store import FeatureStore
 from mer_core.workflows.asking import States, ask
 from mer_core.workflows.crossfit import CrossFitting, fit_all, restricted
 from mer_core.workflows.extract import Extraction, engine_settings
 from mer_core.workflows.fold_tables import Fitted, Part
+from mer_core.workflows.folding import NOTHING
 from mer_core.workflows.train import Training, train_rows
 from mer_core.workflows.workspace import Workspace
 
@@ -39,30 +41,9 @@ class Learning:
     fits: Mapping[str, Sequence[Fitted]] = field(default_factory=dict)
 
     @property
-    def states(self) -> dict[str, list[FittedState]]:
-        """What predicts: the folds' own fits, without those made inside of a fold."""
-        return {name: [state for part, state in fits if not part.inner] for name, fits in self.fits.items()}
-
-    @property
     def planned(self) -> tuple[IntArray, FoldPlan] | None:
         """Rows and folds, where there was something to plan for."""
         return None if self.rows is None or self.plan is None else (self.rows, self.plan)
-
-    def seen(self, rows: IntArray, folds: IntArray) -> int:
-        """How many of ``rows`` were learnt from, label and all, by a fit that makes the features they are scored on.
-
-        Args:
-            folds: [N] the fold that scores each of ``rows``; -1 for all folds together.
-        """
-        return sum(self._knows(int(row), int(fold)) for row, fold in zip(rows, folds, strict=True))
-
-    def _knows(self, row: int, fold: int) -> bool:
-        return any(
-            self.extraction.report.keys[name][row] in state.keys
-            for name, fits in self.fits.items()
-            for part, state in fits
-            if not part.inner and (fold < 0 or part.fold in (None, fold))
-        )
 
 
 def learn(extraction: Extraction, space: Workspace) -> Learning:
@@ -77,17 +58,31 @@ def learn(extraction: Extraction, space: Workspace) -> Learning:
         for job in extraction.learners
         if (folder := extraction.config.streams[job.name].fitted)
     }
+    _refuse_silent(given)
     nobody: IntArray = np.empty(0, np.int64)
     fits: dict[str, list[Fitted]] = {name: [(Part(None, nobody), state)] for name, state in given.items()}
-    rows = plan = None
+    found = ask(extraction, fits, space)  # first, since who has these streams counts in the folds
     learners = tuple(job for job in extraction.learners if job.name not in given)
-    if learners:
-        rows, plan, learnt = fit_all(_means(extraction, space, learners))
-        fits |= learnt
-    found = ask(extraction, fits, space)
-    if rows is not None and plan is not None:
-        rows, plan = restricted(plan, rows, found.features)
-    return Learning(extraction=found, rows=rows, plan=plan, fits=fits)
+    if not learners:
+        return Learning(extraction=found, fits=fits)
+    rows, plan, learnt = fit_all(_means(found, space, learners))
+    found = ask(found, learnt, space)
+    rows, plan = restricted(plan, rows, found.features)
+    if not (found.features.labels[rows] >= 0).any():
+        raise TooLittleDataError(NOTHING, " ".join(found.warnings))
+    return Learning(extraction=found, rows=rows, plan=plan, fits={**fits, **learnt})
+
+
+def _refuse_silent(given: Mapping[str, FittedState]) -> None:
+    """Refuse fits that do not say what they learnt from: their scores could be anything.
+
+    Raises:
+        DataError: naming the folder.
+    """
+    for name, state in given.items():
+        if not state.keys:
+            what = f"{name}: {state.folder} does not say which clips it learnt from, so no score could be trusted."
+            raise DataError(what, "Give the folder that 'mer finetune' wrote, not that of a model.")
 
 
 def _means(extraction: Extraction, space: Workspace, learners: tuple[ExtractorJob, ...]) -> CrossFitting:
@@ -109,15 +104,20 @@ class Deployed:
 
     training: Training
     extraction: Extraction
-    states: States
+    fits: Mapping[str, Sequence[Fitted]]
     refitted: bool = False
+
+    @property
+    def states(self) -> States:
+        """What predicts: the folds' own fits, without those made inside of a fold."""
+        return {name: [state for part, state in own if not part.inner] for name, own in self.fits.items()}
 
 
 def deploy(learning: Learning, training: Training, space: Workspace) -> Deployed:
     """The run's model: ``--deploy folds`` keeps the members that were scored, ``refit`` fits one more to everything."""
     extraction = learning.extraction
     if extraction.config.fitting.deploy == "folds" or not training.plan.folds:
-        return Deployed(training=training, extraction=extraction, states=learning.states)
+        return Deployed(training=training, extraction=extraction, fits=learning.fits)
     learners = tuple(job for job in extraction.learners if not extraction.config.streams[job.name].fitted)
     fits = {name: list(found) for name, found in learning.fits.items()}
     if learners:
@@ -125,5 +125,4 @@ def deploy(learning: Learning, training: Training, space: Workspace) -> Deployed
     found = ask(extraction, fits, space)
     plan = FoldPlan(folds=(), kind="none", seed=training.plan.seed, group=training.plan.group, reason="refitted")
     again = train_rows(found.features, training.rows, plan, extraction.config, space)
-    states = {name: [state for _, state in own] for name, own in fits.items()}
-    return Deployed(training=again, extraction=found, states=states, refitted=True)
+    return Deployed(training=again, extraction=found, fits=fits, refitted=True)

@@ -74,7 +74,8 @@ def _all_failed(
     entry = catalogue.entry(ExtractorSpec, choice.extractor)
     spec = catalogue.find(ExtractorSpec, choice.extractor)
     inputs = declared_inputs(spec, catalogue.options(ExtractorSpec, choice.extractor, choice.options))
-    clips = "the only clip that has" if len(failures) == 1 else f"all {len(failures):,} clips that have"
+    lost = len({failure.id for failure in failures})
+    clips = "the only clip that has" if lost == 1 else f"all {lost:,} clips that have"
     ((reason, n),) = Counter(failure.reason for failure in failures).most_common(1)
     often = "" if n == len(failures) else f", {n:,} times with" if n > 1 else ", for example with"
     traced = f" The traceback is in {log}." if any(failure.traceback for failure in failures) else ""

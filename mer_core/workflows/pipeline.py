@@ -128,12 +128,13 @@ def load_pipeline(folder: Path, space: Workspace, device: str | None = None) -> 
     config = _settled(config, space.catalogue, folder / PIPELINE_FILE)
     _check_versions(document["versions"], config, space.catalogue)
     return Pipeline(
+    fitted = document.get("fitted", {})
         config,
         _load(folder, config, space.catalogue),
         document["fingerprints"],
         document["facts"],
         document.get("about", {}),
-        {name: [load_state(folder / place) for place in places] for name, places in document.get("fitted", {}).items()},
+        {name: [load_state(folder / place) for place in fitted[name]] for name in streams if name in fitted},
     )
 
 

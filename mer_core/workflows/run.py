@@ -35,6 +35,7 @@ from mer_core.workflows.preflight import check_start
 from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out, score_rows
 from mer_core.workflows.telling import Teller, with_warnings
 from mer_core.workflows.train import Training, refuse_untrainable, train
+from mer_core.workflows.seen import Seen
 from mer_core.workflows.transcripts import machine_made
 from mer_core.workflows.workspace import Workspace, open_workspace
 from mer_core.workflows.zero_shot import ZeroShot, zero_shot
@@ -227,9 +228,11 @@ def evaluate_run(
         everybody=everybody,
         cross_validated=cross_validated,
         test=_score_test(learning.extraction, tested, everybody, config),
+    labelled = tested[learning.extraction.features.labels[tested] >= 0]
+    seen = Seen.of(learning.extraction, space)
         subsets=subsets,
-        seen_held_out=learning.seen(training.rows[scored], held_out.fold[scored]),
-        seen_test=learning.seen(tested, np.full(len(tested), NO_FOLD)),
+        seen_held_out=seen.count(learning.fits, training.rows[scored], held_out.fold[scored]),
+        seen_test=seen.count(deployed.fits, labelled, np.full(len(labelled), NO_FOLD)),
         refitted=deployed.refitted,
         untrained=tuple(zero_shot(data, scored, config, space)),
     )
