@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from mer_core.plugin import (
     DatasetSpec,
-    FusionSpec,
     PluginSpec,
     PresetSpec,
     ProtocolSpec,
@@ -14,27 +13,12 @@ from mer_core.plugin import (
     hookimpl,
 )
 from mer_plugins.faces.specs import DERIVERS
+from mer_plugins.fusion.specs import FUSIONS
 from mer_plugins.image.specs import IMAGE
 from mer_plugins.speech.specs import HEARING, SPEECH
 from mer_plugins.text.specs import RANKERS, TEXT
 from mer_plugins.video.specs import VIDEO
 
-FUSIONS = [
-    FusionSpec(
-        name="attention",
-        target="mer_plugins.fusion.attention:Attention",
-        options="mer_plugins.fusion.options:AttentionOptions",
-        summary="the MER2024 attention fusion, any number of streams",
-        stackable=True,
-    ),
-    FusionSpec(
-        name="concat",
-        target="mer_plugins.fusion.concat:Concat",
-        options="mer_plugins.fusion.options:ConcatOptions",
-        summary="encoded streams concatenated into one classifier",
-        stackable=True,
-    ),
-]
 TRAINERS = [
     TrainerSpec(
         name="cv",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mer_core.plugin import Absent, FusionOutput, StreamInfo, TargetSpec, clear_weights
-from mer_plugins.fusion.encoders import MLPEncoder, StreamEncoders, classified
+from mer_plugins.fusion.encoders import Answer, MLPEncoder, StreamEncoders
 from mer_plugins.fusion.options import AttentionOptions
 
 __all__ = ["Attention", "AttentionModule", "AttentionOptions"]
@@ -22,7 +22,7 @@ class Attention:
 
     def build(self, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> AttentionModule:
         """A fresh module over ``streams``, in their order."""
-        return AttentionModule(streams, len(targets.classes), self.options)
+        return AttentionModule(streams, targets, self.options)
 
 
 class AttentionModule(nn.Module):
@@ -31,7 +31,7 @@ class AttentionModule(nn.Module):
     The weights are unbounded, may be negative and do not sum to 1, unless ``softmax`` is set.
     """
 
-    def __init__(self, streams: Mapping[str, StreamInfo], classes: int, options: AttentionOptions) -> None:
+    def __init__(self, streams: Mapping[str, StreamInfo], targets: TargetSpec, options: AttentionOptions) -> None:
         super().__init__()
         hidden, dropout = options.hidden, options.dropout
         self.absent: Absent = options.absent
@@ -39,13 +39,13 @@ class AttentionModule(nn.Module):
         self.streams = StreamEncoders(streams, hidden, dropout, options.absent)
         self.attention_mlp = MLPEncoder(len(streams) * hidden, hidden, dropout)
         self.fc_att = nn.Linear(hidden, len(streams))
-        self.fc_out = nn.Linear(hidden, classes)
+        self.fc_out = Answer(hidden, targets)
 
     def forward(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> FusionOutput:
         """Dicts of [B, D] and bool [B] -> logits [B, C]."""
         hidden, present = self.streams(x, mask)
         weights = self.weigh(hidden, present)
-        return classified(self.fc_out((weights.unsqueeze(-1) * hidden).sum(dim=1)))
+        return self.fc_out.output((weights.unsqueeze(-1) * hidden).sum(dim=1))
 
     def weigh(self, hidden: Tensor, present: Tensor) -> Tensor:
         """Attention weights [B, M] for hidden states [B, M, H] and presence bool [B, M]."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from mer_core.plugin import Absent, FusionOutput, PluginError, StreamInfo, clear_hidden, clear_input
+from mer_core.plugin import Absent, FusionOutput, PluginError, StreamInfo, TargetSpec, clear_hidden, clear_input
 
 
 class MLPEncoder(nn.Module):
@@ -48,9 +48,28 @@ class StreamEncoders(nn.Module):
         return clear_hidden(hidden, present, self.absent), present
 
 
-def classified(logits: Tensor) -> FusionOutput:
-    """The output of a fusion that only classifies: no continuous values, no auxiliary loss."""
-    return FusionOutput(logits, logits[:, :0], {})
+class Answer(nn.Linear):
+    """The last layer of a fusion: one linear layer to the logits of all classes, then to all continuous values."""
+
+    def __init__(self, size: int, targets: TargetSpec) -> None:
+        super().__init__(size, len(targets.classes) + len(targets.values))
+        self.classes = len(targets.classes)
+
+    def split(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """[..., size] -> logits [..., C] and values [..., V]."""
+        found = self(hidden)
+        return found[..., : self.classes], found[..., self.classes :]
+
+    def output(self, hidden: Tensor, losses: Mapping[str, Tensor] | None = None) -> FusionOutput:
+        """[B, size] -> the fusion's output, with its auxiliary losses."""
+        logits, values = self.split(hidden)
+        return FusionOutput(logits, values, dict(losses or {}))
+
+
+def mean_over(values: Tensor, rows: Tensor) -> Tensor:
+    """The mean of ``values`` [B, ...] over dimension 0 where ``rows`` bool [B]; zero where there are none."""
+    kept = torch.where(rows.view(-1, *[1] * (values.dim() - 1)), values, torch.zeros_like(values))
+    return kept.sum(0) / rows.sum().clamp(min=1).to(values.dtype)
 
 
 def _check_clip_level(streams: Mapping[str, StreamInfo]) -> None:

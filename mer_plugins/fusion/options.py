@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from mer_core.plugin import Field, Options
+from pydantic import model_validator
+
+from mer_core.plugin import Field, OptionError, Options
 
 
 class FusionOptions(Options):
-    """What both shipped fusions have in common."""
+    """What all shipped fusions have in common."""
 
     hidden: int = Field(default=128, ge=1)
     """Width of every hidden layer."""
@@ -27,3 +29,87 @@ class AttentionOptions(FusionOptions):
 
 class ConcatOptions(FusionOptions):
     """Options of the concat fusion."""
+
+
+class LfDnnOptions(FusionOptions):
+    """Options of the fusion lf-dnn."""
+
+
+class LateOptions(FusionOptions):
+    """Options of the late fusion."""
+
+    by: Literal["modality", "stream"] = "modality"
+    """Who predicts: each modality (its streams side by side), or each stream."""
+    weights: Literal["learned", "equal"] | dict[str, Annotated[float, Field(ge=0)]] = "learned"
+    """Of each prediction: learned on the training part, equal, or given: {"speech": 2, "text": 1}."""
+
+
+class TfnOptions(FusionOptions):
+    """Options of the tensor fusion network."""
+
+    width: int | None = Field(default=None, ge=1)
+    """Width w of each stream's code, of which M give (w + 1)^M products; by default what 4 million weights allow."""
+
+
+class LmfOptions(FusionOptions):
+    """Options of low-rank multimodal fusion."""
+
+    rank: int = Field(default=4, ge=1)
+    """How many products of factors approximate the tensor."""
+
+
+class MisaOptions(FusionOptions):
+    """Options of MISA."""
+
+    similarity: float = Field(default=1.0, ge=0)
+    """Weight of the loss by which the shared codes of all streams become alike."""
+    difference: float = Field(default=0.3, ge=0)
+    """Weight of the loss by which shared and private codes become unlike."""
+    reconstruction: float = Field(default=1.0, ge=0)
+    """Weight of the loss by which both codes together keep what a stream says."""
+    feedforward: int = Field(default=2048, ge=1)
+    """Width inside the transformer layer over the codes."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> MisaOptions:
+        _check_heads("misa", self.hidden, 2)
+        return self
+
+
+class MmimOptions(FusionOptions):
+    """Options of MMIM."""
+
+    nce: float = Field(default=0.1, ge=0)
+    """Weight of the contrastive loss between the fused vector and each stream (alpha)."""
+    likelihood: float = Field(default=0.1, ge=0)
+    """Weight of the likelihood of each other stream given the anchor (beta)."""
+    cpc_layers: int = Field(default=1, ge=1)
+    """Layers that predict a stream from the fused vector."""
+    normaliser: bool = True
+    """Count the variance's own term in the likelihood; the published code does not, so a boundless one wins there."""
+
+
+class TransformerOptions(FusionOptions):
+    """Options of the transformer fusion."""
+
+    layers: int = Field(default=2, ge=1)
+    """Transformer layers."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads of each; they divide the hidden width."""
+    feedforward: int = Field(default=256, ge=1)
+    """Width inside each layer."""
+    unimodal: float = Field(default=0.3, ge=0)
+    """Weight of each stream's own classification loss beside that of the fused prediction."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> TransformerOptions:
+        _check_heads("transformer", self.hidden, self.heads)
+        return self
+
+
+def _check_heads(owner: str, hidden: int, heads: int) -> None:
+    if hidden % heads:
+        raise OptionError(
+            f"{owner}: {heads} attention heads do not divide a hidden width of {hidden}.",
+            f"Choose a multiple of {heads}: -o {owner}.hidden={heads * (hidden // heads + 1)}.",
+        )
