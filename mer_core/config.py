@@ -42,12 +42,18 @@ class StreamChoice(_Part):
 
 
 class DataChoice(_Part):
-    """Where the clips are: a path, or the name of a data set plugin."""
+    """Where the clips are: a path, or the name of a data set plugin.
+
+    ``features``: a feature table or folder, in place of extraction, whose arrays ``streams`` names by stream; it is the
+    ``source`` too, unless that is a manifest with the labels.
+    """
 
     source: str = "sample"
     columns: dict[str, str] = Field(default_factory=dict)
     label_map: dict[str, str] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
+    features: str = ""
+    streams: dict[str, str] = Field(default_factory=dict)
 
 
 class FoldChoice(_Part):
@@ -84,16 +90,24 @@ class RunConfig(_Part):
     trainer: PluginChoice
     folds: FoldChoice = Field(default_factory=FoldChoice)
     fitting: FittingChoice = Field(default_factory=FittingChoice)
+    transductive: bool = False
+    """Clips of the test split count among the unlabelled ones that self-training learns from; their labels never do."""
+    audit_labels: str = ""
+    """Column with labels that are held back from training, to compare pseudo-labels with."""
     preset: str = "lite"
     protocol: str = ""
     seed: int = 0
     device: str = "auto"
 
     @property
+    def stream_names(self) -> tuple[str, ...]:
+        """Streams that are extracted, or given by a feature table, in saved order."""
+        return tuple(sorted({**self.streams, **self.data.streams}, key=stream_order))
+
+    @property
     def modalities(self) -> tuple[str, ...]:
         """Modalities of the streams, in saved order."""
-        ordered = sorted(self.streams, key=stream_order)
-        return tuple(dict.fromkeys(name.partition(":")[0] for name in ordered))
+        return tuple(dict.fromkeys(name.partition(":")[0] for name in self.stream_names))
 
 
 def read_config(file: Path | None) -> dict[str, Any]:

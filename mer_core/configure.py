@@ -13,6 +13,7 @@ from typing import Any
 from mer_core.config import RunConfig, read_config, validate_config
 from mer_core.derivers import choose_derivers, made, refuse_unread, stream_inputs
 from mer_core.errors import UsageError
+from mer_core.feature_choice import Streams, refuse_extraction, with_features
 from mer_core.options import parse_pairs
 from mer_core.owners import asked_of, refuse_strangers
 from mer_core.registry import Catalogue, Entry
@@ -61,6 +62,12 @@ def make_config(
     crossfit: str | None = None,
     deploy: str | None = None,
     fitted: Mapping[str, str | Path] | None = None,
+    transductive: bool | None = None,
+    audit_labels: str | None = None,
+    features: str | Path | None = None,
+    streams: Streams | None = None,
+    labels: str | None = None,
+    split: str | None = None,
 ) -> RunConfig:
     """Resolve a run's configuration.
 
@@ -75,7 +82,10 @@ def make_config(
             an extractor, the fusion, the trainer, a deriver or the data set.
         allow_upload: let plugins send data to their servers; never taken from ``file``.
         crossfit, deploy: see :class:`mer_core.config.FittingChoice`.
+        transductive, audit_labels: see :class:`mer_core.config.RunConfig`.
         fitted: ``{"emovclip": "folder of mer finetune"}``: extractors that the run does not fit itself.
+        features: a feature table or folder, in place of extraction; ``streams`` names its arrays, ``labels`` and
+            ``split`` those of labels and splits (``none``: no splits), ``group`` that of groups.
 
     Raises:
         UsageError, OptionError, PluginError: naming the option and what to write instead.
@@ -89,13 +99,24 @@ def make_config(
         former = catalogue.find(ProtocolSpec, saved["protocol"]) if saved.get("protocol") else None
         saved = _without_settings(saved, [spec for spec in (former, protocol_spec) if spec])
     asked = {owner: dict(values) for owner, values in _pairs(options).items()}
-    streams = choose_streams(catalogue, saved, preset_spec, modalities, extractors, preset)
-    readers = [catalogue.entry(ExtractorSpec, choice["extractor"]) for choice in streams.values()]
+    source = with_features(
+        _data(catalogue, saved, data, columns, label_map, asked),
+        features=features,
+        streams=streams,
+        labels=labels,
+        split=split,
+        group=group,
+        manifest=data is not None,
+    )
+    given, shaping = source["features"], {"modalities": modalities, "pooling": pooling, "faces": faces}
+    refuse_extraction(given, extractor=extractors, deriver=derivers, transcribe=transcribe, fitted=fitted, **shaping)
+    chosen = {} if given else choose_streams(catalogue, saved, preset_spec, modalities, extractors, preset)
+    readers = [catalogue.entry(ExtractorSpec, choice["extractor"]) for choice in chosen.values()]
     default_pooling = (protocol_spec.pooling if protocol_spec else "") or preset_spec.pooling
-    streams = with_fitted(catalogue, streams, fitted or {})
+    chosen = with_fitted(catalogue, chosen, fitted or {})
     resolved_streams = {
         name: resolve_stream(catalogue, name, choice, pooling or "", default_pooling, asked, readers)
-        for name, choice in sorted(streams.items(), key=lambda item: stream_order(item[0]))
+        for name, choice in sorted(chosen.items(), key=lambda item: stream_order(item[0]))
     }
     deriver_flags = {**(derivers or {}), **({"faces": faces} if faces else {})}
     heard = bool(transcribe if transcribe is not None else saved.get("transcribe", False))
@@ -103,7 +124,7 @@ def make_config(
     if transcribe and TRANSCRIPT not in made_with:
         raise UsageError("--transcribe: no stream of this run reads text.", "Add text to --modalities.")
     resolved: dict[str, Any] = {
-        "data": _data(catalogue, saved, data, columns, label_map, asked),
+        "data": source,
         "streams": resolved_streams,
         "derivers": made_with,
         "transcribe": heard and TRANSCRIPT in made_with,
@@ -129,7 +150,9 @@ def make_config(
         ),
         "folds": _folds(saved, folds, group, protocol_spec),
         "fitting": saved.get("fitting", {}) | _given(crossfit=crossfit, deploy=deploy),
-        "preset": preset_spec.name,
+        "transductive": saved.get("transductive", False) if transductive is None else transductive,
+        "audit_labels": saved.get("audit_labels", "") if audit_labels is None else audit_labels,
+        "preset": preset_spec.name if preset or not given else "",
         "protocol": catalogue.settled(ProtocolSpec, protocol_name),
         "seed": seed if seed is not None else saved.get("seed", 0),
         "device": device or saved.get("device", "auto"),

@@ -157,6 +157,7 @@ class Model(Protocol):
     summary: Mapping[str, Any]
     """JSON-able facts for the report, each of which may be left out.
 
+    ``contaminated`` (true if members learnt what they could only know from clips that others hold out),
     ``selection`` (how what is kept was chosen: ``last``, ``inner``, ``val`` ...), ``optimistic`` (true if
     scored clips had a part in that), ``parameters``, ``epochs``, ``steps``, ``members``, ``curves`` per fold,
     ``imputed`` cells by stream, ``notes`` and ``options``.

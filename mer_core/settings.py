@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from mer_core.errors import UsageError
+from mer_core.feature_choice import Streams
 
 
 class Settings(TypedDict, total=False):
@@ -34,11 +35,16 @@ class Settings(TypedDict, total=False):
         device: ``auto``, ``cpu``, ``cuda:0`` ...
         crossfit: how supervised extractors are fitted: ``fold``, ``nested`` or ``single`` (contaminates the score).
         deploy: ``folds`` to predict with the members that were scored, ``refit`` with one more, fitted to everything.
+        transductive: test clips count among the unlabelled ones of self-training.
+        audit_labels: column with labels held back, to compare pseudo-labels with.
         fitted: folders of ``mer finetune``, by extractor.
         fusion_options, trainer_options: of the fusion, ``{"hidden": 64}``, and of the trainer, ``{"epochs": 40}``.
         options: ``["acoustic.n_mels=80"]`` or ``{"acoustic": {"n_mels": 80}}``; the owner is a stream,
             an extractor, the fusion, the trainer, a deriver or the data set.
         allow_upload: let plugins send data to their servers: transcripts to a language model.
+        features: a feature table (.npz, .parquet) or a folder of ``<feature>-UTT`` folders, in place of extraction.
+        streams: its arrays, ``["audio", "video"]``, or by stream, ``{"speech:hubert": "audio"}``.
+        labels, split: its arrays of labels and splits, where they are not called so; ``split="none"`` for no splits.
     """
 
     file: Path | None
@@ -66,6 +72,13 @@ class Settings(TypedDict, total=False):
     crossfit: str | None
     deploy: str | None
     fitted: Mapping[str, str | Path] | None
+    transductive: bool | None
+    audit_labels: str | None
+
+    features: str | Path | None
+    streams: Streams | None
+    labels: str | None
+    split: str | None
 
 
 def refuse_unknown(settings: Mapping[str, Any], caller: str, more: Sequence[str] = ()) -> None:

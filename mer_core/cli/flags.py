@@ -32,6 +32,18 @@ Label = Annotated[
     list[str] | None,
     typer.Option("--label", metavar="THEIRS=OURS", help="Map a label: joyful=happy.", rich_help_panel=DATA),
 ]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        "--features", metavar="FILE|FOLDER", help="Features of your own: .npz, .parquet.", rich_help_panel=DATA
+    ),
+]
+Streams = Annotated[
+    str | None,
+    typer.Option(
+        "--streams", metavar="LIST", help="Its arrays: audio,video or speech=audio.", rich_help_panel=STREAMS
+    ),
+]
 Modalities = Annotated[
     str | None,
     typer.Option("--modalities", "-m", metavar="LIST", help="speech,image,video,text.", rich_help_panel=STREAMS),
@@ -117,6 +129,29 @@ Deploy = Annotated[
     typer.Option(
         metavar="folds|refit", help="What predicts new clips.", show_default="folds", rich_help_panel=TRAINING
     ),
+]
+SelfTraining = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Learn from unlabelled clips: class-balanced or per-class-threshold.",
+        show_default="off",
+        rich_help_panel=TRAINING,
+    ),
+]
+PseudoFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="fold|ensemble", help="Who labels in self-training.", show_default="fold", rich_help_panel=TRAINING
+    ),
+]
+Transductive = Annotated[
+    bool | None,
+    typer.Option("--transductive", help="Self-training sees test clips, unlabelled.", rich_help_panel=TRAINING),
+]
+AuditLabels = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Labels held back, to audit pseudo-labels.", rich_help_panel=TRAINING),
 ]
 FittedFlag = Annotated[
     list[str] | None,

@@ -81,6 +81,10 @@ def command(
     epochs: Epochs = None,
     modality_dropout: ModalityDropout = None,
     select: Select = None,
+    self_training: flags.SelfTraining = None,
+    pseudo_from: flags.PseudoFrom = None,
+    transductive: flags.Transductive = None,
+    audit_labels: flags.AuditLabels = None,
     crossfit: flags.Crossfit = None,
     deploy: flags.Deploy = None,
     fitted: flags.FittedFlag = None,
@@ -137,13 +141,15 @@ def command(
             protocol=protocol,
             folds=fold_count(folds),
             group=group,
+            transductive=transductive,
+            audit_labels=audit_labels,
             crossfit=crossfit,
             deploy=deploy,
             fitted=fitted,
             seed=seed,
             device=device,
             allow_upload=allow_upload,
-            trainer_options=trainer_flags(epochs, modality_dropout, select),
+            trainer_options=trainer_flags(epochs, modality_dropout, select, self_training, pseudo_from),
         )
         if plan:
             document = _plan(settings, space)
@@ -182,9 +188,16 @@ def fold_count(text: str | None) -> int | str | None:
     raise UsageError(f"--folds {text}: that many folds cannot be made.", "Give a number from 2 on, or loo.")
 
 
-def trainer_flags(epochs: int | None, modality_dropout: str | None, select: str | None) -> dict[str, Any]:
+def trainer_flags(
+    epochs: int | None,
+    modality_dropout: str | None,
+    select: str | None,
+    self_training: str | None = None,
+    pseudo_from: str | None = None,
+) -> dict[str, Any]:
     """The trainer options that have a flag of their own, those given."""
     asked = {"epochs": epochs, "modality_dropout": dropout_rates(modality_dropout), "select": select}
+    asked |= {"self_training": self_training, "pseudo_from": pseudo_from}
     return {key: value for key, value in asked.items() if value is not None}
 
 

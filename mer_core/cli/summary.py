@@ -15,13 +15,13 @@ from mer_core.names import readable
 from mer_core.report.words import count, fitted, size
 
 if TYPE_CHECKING:
-    from mer_core.report.model import RunReport, Score, Section, Stream
+    from mer_core.report.model import RunReport, Score, Section, SelfTraining, Stream
 
 BAR = 24
 ALL_SUBSETS = 15
 MARKS = {
     "optimistic": "optimistic: epoch chosen on these clips",
-    "contaminated": "contaminated: an extractor learnt from these clips",
+    "contaminated": "contaminated: labels of these clips were learnt from",
 }
 
 
@@ -34,6 +34,9 @@ def print_summary(report: RunReport, folder: Path, console: Console) -> None:
     if len(report.subsets) > 1:
         console.print()
         console.print(_subsets(report))
+    if report.self_training and report.self_training.pool:
+        console.print()
+        console.print(_rounds(report.self_training))
     for line in report.baselines:
         told = Text.assemble((f"Without training, {line.name} {line.stream}: ", "bold"), "WAF ", _interval(line.waf))
         console.print(told + Text(f", {count(line.n, 'clip')}", "dim"))
@@ -69,7 +72,8 @@ def _stream(stream: Stream) -> str:
     """Columns after pooling, and whether the features were there already: ``speech:x [64], 120 clips reused``."""
     counts = {"extracted": stream.extracted, "reused": stream.reused}
     told = [f"{count(n, 'clip')} {what}" for what, n in counts.items() if n]
-    return ", ".join([f"{stream.name} [{stream.dim}]", *told, *filter(None, [fitted(stream)])])
+    array = f"array {stream.array}" if stream.array not in ("", stream.name) else ""
+    return ", ".join([f"{stream.name} [{stream.dim}]", *filter(None, [array]), *told, *filter(None, [fitted(stream)])])
 
 
 def _sections(report: RunReport) -> list[tuple[str, Section]]:
@@ -141,15 +145,35 @@ def _subsets(report: RunReport) -> Table:
     return table
 
 
+def _rounds(found: SelfTraining) -> Table:
+    """WAF and labels of each round of self-training."""
+    title = f"[bold]Self-training on {count(found.pool, 'unlabelled clip')}[/], labels given by {BY[found.source]}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
+    for name in ("round", "WAF", "learnt", "new", "confidence", "agreement", "audit"):
+        table.add_column(name, justify="left" if name == "WAF" else "right")
+    for one in found.rounds:
+        learnt = sum(value or 0.0 for value in one.learnt.values())
+        parts = [f"{learnt:.0f}", _count(one.added), *map(_number, (one.confidence, one.agreement, one.audit))]
+        table.add_row(f"{one.round}{' *' if one.round == found.kept else ''}", _interval(one.waf), *parts)
+    return table
+
+
+BY = {"fold": "each fold for itself", "ensemble": "all folds together"}
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}"
+
+
 def _files(report: RunReport, folder: Path, console: Console) -> None:
     console.print(Text.assemble(("Wrote ", "bold"), f"{folder}/"))
     hints = {
-        "model": f"mer predict --model {folder}/model FILE",
+        "model": f"mer predict --model {folder}/model {'--features FILE' if report.data.features else 'FILE'}",
         "config.toml": f"mer run --config {folder}/config.toml",
     }
     for name, what in report.files.items():
         if (folder / name).exists():
-            console.print(Text.assemble(f"  {name:<16}", (hints.get(name, what), "dim")))
+            console.print(Text.assemble(f"  {name:<18}", (hints.get(name, what), "dim")))
 
 
 def _fit(fit: dict[str, Any]) -> str:

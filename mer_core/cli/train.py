@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from mer_core.cli import flags
 from mer_core.cli import run as run_command
 
 NAME = "train"
+
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ARRAY",
+        help="The table's labels: names, indices, or votes [N, C].",
+        show_default="labels",
+        rich_help_panel=flags.DATA,
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ARRAY|none",
+        help="The table's splits, val scored instead of folds.",
+        show_default="test of split kept out",
+        rich_help_panel=flags.DATA,
+    ),
+]
 
 
 def command(
     data: flags.Data = None,
     column: flags.Column = None,
     label: flags.Label = None,
+    features: flags.Features = None,
+    streams: flags.Streams = None,
+    labels: Labels = None,
+    split: Split = None,
     modalities: flags.Modalities = None,
     extractor: flags.ExtractorFlag = None,
     preset: flags.Preset = None,
@@ -29,6 +56,10 @@ def command(
     epochs: run_command.Epochs = None,
     modality_dropout: run_command.ModalityDropout = None,
     select: run_command.Select = None,
+    self_training: flags.SelfTraining = None,
+    pseudo_from: flags.PseudoFrom = None,
+    transductive: flags.Transductive = None,
+    audit_labels: flags.AuditLabels = None,
     crossfit: flags.Crossfit = None,
     deploy: flags.Deploy = None,
     fitted: flags.FittedFlag = None,
@@ -43,7 +74,9 @@ def command(
     no_listeners: run_command.NoListeners = False,
     json: flags.Json = False,
 ) -> None:
-    """Train and score from stored features; extracts nothing, and says so if some are not there."""
+    """Train and score from stored features, or from a table of your own; extracts nothing, and says so if some are
+    not there.
+    """
     from mer_core.cli.extract import print_note
     from mer_core.cli.progress import show_progress
     from mer_core.workflows.plan import refuse_unextracted
@@ -58,6 +91,10 @@ def command(
             data=data,
             column=column,
             label=label,
+            features=features,
+            streams=streams,
+            labels=labels,
+            split=split,
             modalities=modalities,
             extractor=extractor,
             deriver=deriver,
@@ -72,14 +109,17 @@ def command(
             protocol=protocol,
             folds=run_command.fold_count(folds),
             group=group,
+            transductive=transductive,
+            audit_labels=audit_labels,
             crossfit=crossfit,
             deploy=deploy,
             fitted=fitted,
             seed=seed,
             device=device,
             allow_upload=allow_upload,
-            trainer_options=run_command.trainer_flags(epochs, modality_dropout, select),
+            trainer_options=run_command.trainer_flags(epochs, modality_dropout, select, self_training, pseudo_from),
         )
-        refuse_unextracted(settings, space)
+        if not settings.data.features:
+            refuse_unextracted(settings, space)
         result = run_config(settings, space, out=out, command=run_command.command_line())
     run_command.show_result(result, json, strict)

@@ -29,13 +29,17 @@ STATED = ("selection", "optimistic", "parameters", "epochs", "steps", "stacked",
 
 
 def section(
-    evaluation: Evaluation, selection: str = "last", optimistic: bool = False, contaminated: int = 0
+    evaluation: Evaluation,
+    selection: str = "last",
+    optimistic: bool = False,
+    contaminated: int = 0,
+    contaminated_by: Sequence[str] = (),
 ) -> Section:
     """One set of scores.
 
     Args:
         optimistic: the epoch was chosen on the very clips scored here.
-        contaminated: of how many of these clips an extractor knew the labels.
+        contaminated: of how many of these clips the labels had been learnt from, and ``contaminated_by`` what.
     """
     found = evaluation.scores
     return Section(
@@ -43,6 +47,7 @@ def section(
         selection=selection,
         optimistic=optimistic,
         contaminated=contaminated,
+        contaminated_by=tuple(contaminated_by),
         n=found.n,
         unit=evaluation.unit,
         n_units=evaluation.n_units,

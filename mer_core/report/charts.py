@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from mer_core.report.model import Curve, GroupLine, Presence, RunReport, Score, Section
+from mer_core.report.model import Curve, GroupLine, Presence, RunReport, Score, Section, SelfTraining
 from mer_core.report.svg import Bar, Dot, bar_chart, dot_plot, line_chart, strip
 from mer_core.report.words import number
 from mer_core.types import MODALITIES
@@ -41,6 +41,22 @@ def group_dots(lines: Sequence[GroupLine], what: str, chance: float | None) -> M
         Dot(label=prefix + one.name, value=one.waf, right=f"{number(one.waf, 2)}  (n = {one.n:,})") for one in lines
     ]
     return dot_plot(rows, f"WAF of each {what}", chance)
+
+
+def round_dots(found: SelfTraining) -> Markup:
+    """WAF of each round of self-training."""
+    rows = [
+        Dot(
+            label=f"round {one.round}",
+            value=one.waf.value,
+            low=one.waf.low,
+            high=one.waf.high,
+            right=number(one.waf.value),
+            strong=one.round == found.kept,
+        )
+        for one in found.rounds
+    ]
+    return dot_plot(rows, "WAF of each round", None)
 
 
 def modality_class(name: str) -> str:

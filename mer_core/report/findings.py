@@ -29,6 +29,18 @@ FEW_CLIPS = 5
 ENOUGH_LABELS = 100
 MUCH_MISSING = 0.25
 MOST_CAUSES = 3
+CAUSES = {
+    "extractor": (
+        "An extractor had learnt from {n} of the {clips}, with their labels; do not compare it with scores that are"
+        " clean. The option --crossfit fold, without --fitted, gives an honest one."
+    ),
+    "pseudo-labels": (
+        "Pseudo-labels came from all folds together, and each clip's label was known to the other folds; do not compare"
+        " it with scores that are clean. The option --pseudo-from fold gives an honest one."
+    ),
+}
+"""How a score came to be contaminated, and what to do, by what had learnt the labels."""
+
 FAILED = "failed: "
 """How the reason begins why a clip lacks a modality that something went wrong with."""
 
@@ -42,6 +54,7 @@ def find(report: RunReport) -> tuple[str, ...]:
         *_about_modalities(report),
         *_about_clips(report),
         *(sentence(note) for note in (report.folds.notes if report.folds else ())),
+        *_about_self_training(report),
         *_about_deployment(report),
         *(sentence(note) for note in report.model.notes),
         *(sentence(note) for note in report.warnings),
@@ -57,6 +70,28 @@ def _about_data(report: RunReport) -> Iterator[str]:
         )
     if report.transcripts:
         yield f"Text: {transcripts(report.transcripts)}."
+
+
+def _about_self_training(report: RunReport) -> Iterator[str]:
+    found = report.self_training
+    if found is None:
+        return
+    if not found.pool:
+        yield "Self-training had nothing to learn from: there is no unlabelled clip (split unlabelled, or no label)."
+        return
+    gain = found.gain
+    if gain is None or gain.value is None:
+        return
+    told = f"WAF {number(gain.value, sign=True)} beside no self-training"
+    told += (
+        f", interval {number(gain.low, sign=True)} to {number(gain.high, sign=True)}" if gain.low is not None else ""
+    )
+    if gain.low is not None and gain.low > 0:
+        yield f"Self-training helped: {told}."
+    elif gain.high is not None and gain.high < 0:
+        yield f"Self-training made the score worse: {told}."
+    else:
+        yield f"Self-training did not help by more than chance could explain: {told}."
 
 
 def _about_deployment(report: RunReport) -> Iterator[str]:
@@ -78,10 +113,8 @@ def _about_absence_of_scores(report: RunReport) -> Iterator[str]:
 def _about_section(report: RunReport, key: str, section: Section) -> Iterator[str]:
     name = TITLES[key]
     if section.contaminated:
-        yield (
-            f"{name}: this score is contaminated. An extractor had learnt from {section.contaminated:,} of the"
-            f" {count(section.n, 'scored clip')}, with their labels; do not compare it with scores that are clean."
-            " The option --crossfit fold, without --fitted, gives an honest one."
+        yield f"{name}: this score is contaminated. {CAUSES[(section.contaminated_by or ('extractor',))[0]]}".format(
+            n=f"{section.contaminated:,}", clips=count(section.n, "scored clip")
         )
     if section.optimistic:
         yield (

@@ -110,6 +110,7 @@ def _facts(report: RunReport) -> dict[str, str]:
     data = report.data
     facts = {
         "Source": data.source,
+        **({"Features": data.features} if data.features not in ("", data.source) else {}),
         "Clips": f"{report.n_clips:,}",
         "Labelled": f"{data.n_labelled:,}",
         "Unlabelled": f"{data.n_unlabelled:,}",

@@ -7,44 +7,21 @@ Folds are counted from 1. Nothing here holds a transcript or an image.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from mer_core.errors import DataError
 from mer_core.files import write_text, writing
+from mer_core.report.parts import Number, Part, Score, finite
+from mer_core.report.rounds import SelfTraining
 
 SCHEMA = "mer-report/1"
 JSON_FILE, HTML_FILE = "report.json", "report.html"
 UNSTATED = "unstated"
 """The selection of a trainer that does not say how it chose what it keeps."""
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_finite)]
-"""A finite number, or None where there is none (null in JSON)."""
-
-
-class Part(BaseModel):
-    """Base of everything in a report: never changes, ignores keys of newer versions."""
-
-    model_config = ConfigDict(
-        extra="ignore", frozen=True, populate_by_name=True, protected_namespaces=(), use_attribute_docstrings=True
-    )
-
-
-class Score(Part):
-    """A score and the bounds of its interval (None where no interval exists)."""
-
-    value: Number
-    low: Number = None
-    high: Number = None
 
 
 class ClassScore(Part):
@@ -80,7 +57,9 @@ class Section(Part):
     optimistic: bool
     """True if the epoch was chosen on the very clips that are scored here."""
     contaminated: int = 0
-    """How many of the scored clips, label and all, an extractor had learnt from."""
+    """How many of the scored clips had their labels learnt from, by what is scored on them."""
+    contaminated_by: tuple[str, ...] = ()
+    """What had learnt from them: ``extractor``, ``pseudo-labels``."""
     n: int
     unit: str
     """What the bootstrap resampled: ``speaker``, ``clip``, or the name of a group column."""
@@ -154,6 +133,8 @@ class Data(Part):
     """What was trained on and scored."""
 
     source: str
+    features: str = ""
+    """The feature table whose streams were used, in place of extraction."""
     synthetic: bool = False
     n_labelled: int
     """Labelled clips outside the test split: what the model could learn from."""
@@ -218,6 +199,8 @@ class Stream(Part):
     """How often the extractor was fitted for this run; 0 where it does not learn."""
     fitted: str = ""
     """How: ``fold``, ``nested``, ``single``, or ``given`` where it was fitted elsewhere."""
+    array: str = ""
+    """The array of a feature table that was read, in place of an extractor."""
 
 
 class Curve(Part):
@@ -301,6 +284,7 @@ class RunReport(Part):
     """The section whose clips the subsets are scored on."""
     baselines: tuple[Baseline, ...] = ()
     """Scores without training, on the same clips."""
+    self_training: SelfTraining | None = None
     failures: tuple[FailedClip, ...] = ()
     data: Data
     presence: tuple[Presence, ...] = ()
@@ -373,4 +357,4 @@ def _clean(value: Any) -> Any:
         return {key: _clean(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_clean(item) for item in value]
-    return _finite(value)
+    return finite(value)

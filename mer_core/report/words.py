@@ -177,7 +177,7 @@ def headline(report: RunReport) -> tuple[str, ...]:
 MARKS = {
     "": "",
     "optimistic": " OPTIMISTIC: the best epoch was chosen on the scored clips.",
-    "contaminated": " CONTAMINATED: an extractor had learnt from scored clips.",
+    "contaminated": " CONTAMINATED: labels of scored clips had been learnt from.",
 }
 """What a headline adds, by the mark of its section."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from mer_core.workflows.learning import Learning
 from mer_core.workflows.log import RunLog
 from mer_core.workflows.lost import failed_streams
 from mer_core.workflows.preflight import protocol_gaps
+from mer_core.workflows.pseudo_labels import audit_labels, self_training
 from mer_core.workflows.train import Training
 from mer_core.workflows.workspace import Workspace, pick_device
 
@@ -70,6 +71,7 @@ def build_report(
         baselines=tuple(
             build.baseline("zero-shot", one.stream, one.evaluation) for one in scores.untrained if one.evaluation
         ),
+        self_training=self_training(training, audit_labels(extraction.table.clips, config.audit_labels), config.seed),
         failures=build.failures(failures),
         data=_data(config, extraction, training),
         presence=build.presence(
@@ -95,8 +97,16 @@ def build_report(
             *(f"No zero-shot score of {one.stream}: {one.reason}" for one in scores.untrained if one.reason),
             *protocol_gaps(config, space.catalogue),
             *_shared_with_test(extraction, training),
+            *_transductive(config, scores),
         ),
     )
+
+
+def _transductive(config: RunConfig, scores: Scores) -> tuple[str, ...]:
+    """A remark on a test score of clips that took part in training, without their labels."""
+    if not (config.transductive and scores.test):
+        return ()
+    return ("Test split: its clips took part in training without their labels (--transductive). A new clip did not.",)
 
 
 def _shared_with_test(extraction: Extraction, training: Training) -> tuple[str, ...]:
@@ -120,8 +130,10 @@ def _section_name(training: Training) -> str:
 def _metrics(training: Training, scores: Scores, extraction: Extraction) -> Metrics:
     summary = training.model.summary
     selection, optimistic = str(summary.get("selection", UNSTATED)), bool(summary.get("optimistic", False))
-    found = scores.cross_validated
-    held_out = None if found is None else build.section(found, selection, optimistic, scores.seen_held_out)
+    found, seen, by = scores.cross_validated, scores.seen_held_out, ["extractor"] if scores.seen_held_out else []
+    if found is not None and summary.get("contaminated"):
+        seen, by = found.scores.n, ["pseudo-labels", *by]
+    held_out = None if found is None else build.section(found, selection, optimistic, seen, by)
     fixed = _section_name(training) == "val"
     return Metrics(
         cv=None if fixed else held_out,
@@ -148,6 +160,7 @@ def _data(config: RunConfig, extraction: Extraction, training: Training) -> Data
     groups = {name for name in training.data.groups or () if name}
     return Data(
         source=readable(config.data.source),
+        features=config.data.features,
         synthetic=any(str(clip.meta.get("synthetic", "")).lower() in ("true", "1") for clip in clips),
         n_labelled=int((labels >= 0).sum()),
         n_unlabelled=int((labels < 0).sum()),
@@ -199,7 +212,23 @@ def _streams(config: RunConfig, learning: Learning, space: Workspace) -> tuple[S
                 fitted=("given" if choice.fitted else _kind(learning)) if name in learning.fits else "",
             )
         )
-    return tuple(rows)
+    return (*rows, *_given(extraction))
+
+
+def _given(extraction: Extraction) -> Iterator[Stream]:
+    """The streams of a feature table."""
+    for name, array in extraction.config.data.streams.items():
+        data = extraction.features.table.get(name)
+        yield Stream(
+            name=name,
+            modality=name.partition(":")[0],
+            extractor="",
+            array=array,
+            dim=data.info.dim if data else 0,
+            present=int(data.present.sum()) if data else 0,
+            missing=len(extraction.report.missing.get(name, {})),
+            fingerprint=extraction.fingerprints[name],
+        )
 
 
 def _kind(learning: Learning) -> str:

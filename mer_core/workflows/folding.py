@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,25 +11,30 @@ from mer_core.config import RunConfig
 from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.errors import TooLittleDataError
 from mer_core.types import FeatureSet
-from mer_core.workflows.features import any_present, take
+from mer_core.workflows.features import UNLABELLED, any_present, take
 
 if TYPE_CHECKING:
     from mer_core.aliases import IntArray
 
-
 NOTHING = "no labelled clip has any modality of this run."
 
+
 def plan_training(features: FeatureSet, config: RunConfig) -> tuple[IntArray, FoldPlan]:
-    """Rows that are trained on (labelled or not, never of the test split), and the folds over them."""
+    """Rows that are trained on (labelled or not), and the folds over them.
+
+    Those of the test split are not among them, or as unlabelled ones where the run is transductive.
+    """
     splits = features.splits or (None,) * len(features.ids)
     usable = any_present(features)
-    rows = np.asarray([i for i, split in enumerate(splits) if split != "test" and usable[i]], dtype=np.int64)
-    if not (features.labels[rows] >= 0).any():
+    rows = np.asarray(
+        [i for i, split in enumerate(splits) if (split != "test" or config.transductive) and usable[i]], dtype=np.int64
+    )
+    chosen = hide_test(take(features, rows))
+    if not (chosen.labels >= 0).any():
         raise TooLittleDataError(
             NOTHING,
             "Choose other --modalities, or see 'mer dataset check' and 'mer faces sheet'.",
         )
-    chosen = take(features, rows)
     plan = plan_folds(
         chosen.labels,
         chosen.groups,
@@ -39,3 +45,11 @@ def plan_training(features: FeatureSet, config: RunConfig) -> tuple[IntArray, Fo
         classes=chosen.targets.classes,
     )
     return rows, plan
+
+
+def hide_test(data: FeatureSet) -> FeatureSet:
+    """``data`` without the labels of test clips."""
+    if data.splits is None or "test" not in data.splits:
+        return data
+    tested = np.asarray([split == "test" for split in data.splits])
+    return replace(data, labels=np.where(tested, UNLABELLED, data.labels))

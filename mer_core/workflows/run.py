@@ -32,10 +32,12 @@ from mer_core.workflows.pipeline import save_pipeline
 from mer_core.workflows.predict import as_prediction, unusable
 from mer_core.workflows.predictions import HELD_OUT, MACHINE_MADE, NEW, TRAINED_ON, Row, write_predictions
 from mer_core.workflows.preflight import check_start
+from mer_core.workflows.pseudo_labels import FILE as PSEUDO_LABELS
+from mer_core.workflows.pseudo_labels import write_pseudo_labels
 from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out, score_rows
+from mer_core.workflows.seen import Seen
 from mer_core.workflows.telling import Teller, with_warnings
 from mer_core.workflows.train import Training, refuse_untrainable, train
-from mer_core.workflows.seen import Seen
 from mer_core.workflows.transcripts import machine_made
 from mer_core.workflows.workspace import Workspace, open_workspace
 from mer_core.workflows.zero_shot import ZeroShot, zero_shot
@@ -161,7 +163,10 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
     rows = prediction_rows(extraction, training, scores)
     modalities = tuple(present_modalities(extraction.features))
     write_predictions(folder / "predictions.csv", rows, table.targets.classes, modalities)
-    report = build_report(folder.name, config, learning, training, scores, failures, log, space, command, FILES)
+    files = dict(FILES)
+    if write_pseudo_labels(folder / PSEUDO_LABELS, training):
+        files[PSEUDO_LABELS] = "the labels that self-training gave, by fold"
+    report = build_report(folder.name, config, learning, training, scores, failures, log, space, command, files)
     report = with_warnings(report, teller.warnings)
     report.save(folder)
     log.write("finished", seconds=log.seconds)
@@ -223,13 +228,13 @@ def evaluate_run(
     cross_validated, subsets = score_held_out(model, data, held_out, config.folds.group, config.seed)
     tested = _tested(learning.extraction)
     scored = held_out.rows[data.labels[held_out.rows] >= 0]
+    labelled = tested[learning.extraction.features.labels[tested] >= 0]
+    seen = Seen.of(learning.extraction, space)
     return Scores(
         held_out=held_out,
         everybody=everybody,
         cross_validated=cross_validated,
         test=_score_test(learning.extraction, tested, everybody, config),
-    labelled = tested[learning.extraction.features.labels[tested] >= 0]
-    seen = Seen.of(learning.extraction, space)
         subsets=subsets,
         seen_held_out=seen.count(learning.fits, training.rows[scored], held_out.fold[scored]),
         seen_test=seen.count(deployed.fits, labelled, np.full(len(labelled), NO_FOLD)),

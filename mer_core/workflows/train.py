@@ -17,7 +17,7 @@ from mer_core.types import FeatureSet
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import label_indices, take
-from mer_core.workflows.folding import plan_training
+from mer_core.workflows.folding import hide_test, plan_training
 from mer_core.workflows.guarded import guard
 from mer_core.workflows.lost import failures_of, why_empty
 from mer_core.workflows.pipeline import fusion_entry, make_fusion, make_trainer, trainer_entry
@@ -61,7 +61,7 @@ def train(
 
 def train_rows(features: FeatureSet, rows: IntArray, plan: FoldPlan, config: RunConfig, space: Workspace) -> Training:
     """Fit the configuration's fusion to ``rows`` of ``features``; the plan's folds index into ``rows``."""
-    data = take(features, rows, plan.folds)
+    data = hide_test(take(features, rows, plan.folds))
     fusion, trainer = make_fusion(config, space.catalogue), make_trainer(config, space.catalogue)
     entry = trainer_entry(config, space.catalogue)
     with blame(entry, "fit", fusion_entry(config, space.catalogue)):

@@ -119,6 +119,7 @@ def self_train(
             break
     kept = state.better() if options.pseudo_final == "best" else len(state.facts) - 1
     model = models[kept] if options.pseudo_final == "best" else models[-1]
+    model.summary["contaminated"] = options.pseudo_from == "ensemble" and bool(data.folds)
     model.summary["self_training"] = _facts(trainer, data, state, len(pool), kept, stopped)
     return model
 
@@ -130,7 +131,6 @@ def _facts(
     return {
         "method": options.self_training,
         "from": options.pseudo_from,
-        "contaminated": options.pseudo_from == "ensemble" and bool(data.folds),
         "pool": pool,
         "rounds": state.facts,
         "kept": kept,
@@ -206,7 +206,7 @@ def _label(
     whole = [predict(model, data, pool, fold) for fold in every]
     parts = {name: [predict(one, data, pool, fold) for fold in every] for name, one in single.items()}
     facts: list[dict[str, float]] = []
-    grown = False
+    given: list[dict[str, int]] = []
     for fold in every:
         mine = np.mean(whole, axis=0) if shared else whole[fold]
         others = [np.mean(found, axis=0) if shared else found[fold] for found in parts.values()]
@@ -219,10 +219,11 @@ def _label(
         if options.pseudo_relabel:
             own.update({row: int(mine[at].argmax()) for at, row in enumerate(pool.tolist()) if row in own})
         own.update({int(pool[at]): label for at, label in found.items()})
-        grown = grown or bool(found)
+        given.append({names[at]: label for at, label in found.items()})
         facts.append(_measured(mine, allowed & fresh, found))
     state.facts[-1] |= {key: float(np.mean([one[key] for one in facts])) for key in facts[0]}
-    return grown
+    state.facts[-1]["given"] = given
+    return any(given)
 
 
 def _measured(mine: NDArray[np.float64], allowed: NDArray[np.bool_], found: Mapping[int, int]) -> dict[str, float]:
