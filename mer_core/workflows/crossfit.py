@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from mer_core.aliases import IntArray
 
 
+def learnable(features: FeatureSet) -> IntArray:
+    """Rows with a label, but for those of the test split, whoever else takes part in training."""
+    splits = features.splits or (None,) * len(features.ids)
+    kept = [label >= 0 and split != "test" for label, split in zip(features.labels, splits, strict=True)]
+    return np.flatnonzero(kept)
+
+
 def parts_of(plan: FoldPlan, rows: IntArray, features: FeatureSet, config: RunConfig, kind: str) -> list[Part]:
     """The fits of one supervised extractor.
 
@@ -40,7 +47,7 @@ def parts_of(plan: FoldPlan, rows: IntArray, features: FeatureSet, config: RunCo
         kind: ``fold``, ``nested`` or ``single``.
     """
     if kind == "single" or not plan.folds:
-        return [Part(None, rows[features.labels[rows] >= 0])]
+        return [Part(None, np.intersect1d(rows, learnable(features)))]
     parts = [Part(number, rows[fold.train]) for number, fold in enumerate(plan.folds)]
     if kind == "nested":
         return [part for outer in parts for part in _nested(outer, features, config)]
@@ -78,9 +85,7 @@ class CrossFitting:
 
     def labelled(self) -> IntArray:
         """Rows that may be learnt from."""
-        splits = self.features.splits or (None,) * len(self.features.ids)
-        kept = [label >= 0 and split != "test" for label, split in zip(self.features.labels, splits, strict=True)]
-        return np.flatnonzero(kept)
+        return learnable(self.features)
 
     def look(self, job: ExtractorJob, rows: IntArray) -> Any:
         """A context: the clips of ``rows``, decoded for ``job``."""
