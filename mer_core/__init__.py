@@ -4,7 +4,7 @@
 
 Each name is one of three things. What the command line does, as a function: ``run``, ``extract``,
 ``train``, ``finetune``, ``predict``, ``evaluate``, and ``open_workspace`` for the conditions they work under. The
-same for features that somebody has already: ``compose``, ``fit``, ``load_fit``. And what these
+same for features that somebody has already: ``compose``, ``read_features``, ``fit``, ``load_fit``. And what these
 functions take and return, for annotations. Plugins are written with :mod:`mer_core.plugin`.
 """
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mer_core.workflows.finetune import finetune
     from mer_core.workflows.fit import Fit, FittedModel, fit, load_fit
     from mer_core.workflows.predict import Predictions, predict
+    from mer_core.workflows.read_features import read_features
     from mer_core.workflows.run import RunResult, run
     from mer_core.workflows.train import Training, train
     from mer_core.workflows.workspace import Workspace, open_workspace
@@ -47,6 +48,7 @@ _HOMES = {
     "load_fit": "mer_core.workflows.fit",
     "open_workspace": "mer_core.workflows.workspace",
     "predict": "mer_core.workflows.predict",
+    "read_features": "mer_core.workflows.read_features",
     "run": "mer_core.workflows.run",
     "train": "mer_core.workflows.train",
 }
@@ -71,6 +73,7 @@ __all__ = [
     "load_fit",
     "open_workspace",
     "predict",
+    "read_features",
     "run",
     "train",
 ]

@@ -19,8 +19,10 @@ NAME = "predict"
 
 
 def command(
-    data: Annotated[str, typer.Argument(metavar="FILE|FOLDER|MANIFEST", help="What to predict.")],
     model: Annotated[Path, typer.Option("--model", help="The model folder of a run.")],
+    data: Annotated[str | None, typer.Argument(metavar="FILE|FOLDER|MANIFEST", help="What to predict.")] = None,
+    features: flags.Features = None,
+    streams: flags.Streams = None,
     window: Annotated[float | None, typer.Option(help="Window length in seconds, for long clips.")] = None,
     hop: Annotated[float | None, typer.Option(help="Distance of window starts in seconds.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write a CSV too.")] = None,
@@ -50,6 +52,8 @@ def command(
             data,
             window=window,
             hop=hop,
+            features=features,
+            streams=streams,
             columns=flags.pairs(column, "--column"),
             options=option or (),
             device=device,

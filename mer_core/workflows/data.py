@@ -13,18 +13,23 @@ from mer_core.errors import DataError, PluginError, UsageError
 from mer_core.protocols import Dataset
 from mer_core.spec import DatasetSpec, digest
 from mer_core.types import Clip
+from mer_core.workflows.given import given_clips, holds_clips
 from mer_core.workflows.workspace import Workspace
 
 CLIP_COLUMNS = ("speaker", "language", "split")
 
 
 def load_data(choice: DataChoice, space: Workspace) -> ClipTable:
-    """Read the clips of a manifest, folder, media file or named data set.
+    """Read the clips of a manifest, folder, media file, named data set or feature table.
 
     Raises:
         DataError: nothing is there, or it cannot be read; with the close match.
         PluginError: the data set could not be prepared.
     """
+    if holds_clips(choice) and Path(choice.source).exists():
+        return given_clips(choice, None)
+    if choice.features:
+        return given_clips(choice, find_source(choice, space))
     return load_clips(find_source(choice, space), columns=choice.columns, label_map=choice.label_map)
 
 

@@ -23,6 +23,7 @@ from mer_core.uploads import Upload
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.features import feature_set
 from mer_core.workflows.fitted import with_state
+from mer_core.workflows.given import given_streams
 from mer_core.workflows.jobs import Jobs, build_jobs
 from mer_core.workflows.lost import why_empty
 from mer_core.workflows.transcripts import count_transcripts
@@ -94,6 +95,8 @@ def extract_clips(
         learning: set supervised extractors aside, for :func:`mer_core.workflows.learning.learn`; otherwise each
             must have been fitted before.
     """
+    if config.data.features:
+        return _given(config, table)
     jobs, derivers = built = built or build_jobs(config, space.catalogue, table.targets.classes)
     everything = jobs
     jobs, learners = part_learners(config, jobs, learning)
@@ -116,6 +119,19 @@ def extract_clips(
         transcripts=count_transcripts(config, table.clips, report, space.catalogue),
         learners=tuple(learners),
         derivers=derivers,
+    )
+
+
+def _given(config: RunConfig, table: ClipTable) -> Extraction:
+    """The features of a feature table, for which no media are opened."""
+    found = given_streams(config.data, [clip.id for clip in table.clips])
+    return Extraction(
+        config=config,
+        table=table,
+        features=feature_set(table, found.streams, clip_groups(table.clips, config.folds.group)),
+        report=found.report,
+        fingerprints=found.fingerprints,
+        warnings=found.warnings,
     )
 
 

@@ -187,7 +187,7 @@ def refuse_arrays(folder: Path, pipeline: Pipeline) -> None:
     if unmade:
         raise UsageError(
             f"{folder} was fitted to arrays: no extractor makes {', '.join(unmade)}.",
-            "Give it arrays in Python: mer_core.load_fit(folder).predict(mer_core.compose(...)).",
+            "Give it a feature table: mer predict --features FILE.npz, or mer_core.load_fit(folder).predict(...).",
         )
 
 

@@ -14,6 +14,7 @@ from mer_core.config import DataChoice, validate_config
 from mer_core.data.dataset import ClipTable
 from mer_core.engine import ClipFailure, ExtractReport
 from mer_core.errors import MediaError, UsageError
+from mer_core.feature_choice import Streams
 from mer_core.options import parse_pairs
 from mer_core.protocols import Model
 from mer_core.spec import TRANSCRIPT
@@ -26,7 +27,8 @@ from mer_core.workflows.features import any_present, present_modalities
 from mer_core.workflows.jobs import build_jobs
 from mer_core.workflows.otherwise import refuse_otherwise, tell_otherwise
 from mer_core.workflows.overrides import override_options
-from mer_core.workflows.pipeline import load_pipeline, refuse_arrays
+from mer_core.workflows.pipeline import Pipeline, load_pipeline, refuse_arrays
+from mer_core.workflows.predict_table import read_table, refuse_media
 from mer_core.workflows.scoring import ensemble
 from mer_core.workflows.transcripts import told
 from mer_core.workflows.workspace import Workspace, open_workspace
@@ -44,8 +46,10 @@ class Predictions:
 
 def predict(
     model: str | Path,
-    data: str | Path,
+    data: str | Path | None = None,
     *,
+    features: str | Path | None = None,
+    streams: Streams | None = None,
     window: float | None = None,
     hop: float | None = None,
     columns: dict[str, str] | None = None,
@@ -59,6 +63,8 @@ def predict(
     Args:
         model: the ``model`` folder of a run.
         data: media file, folder or manifest; labels in it are ignored.
+        features: a feature table in its place, for a model that was trained on one; ``streams`` names its arrays where
+            they are not called as in training.
         window: length of a window in seconds, for long clips; text joins no window, since a
             transcript without timestamps cannot be cut, unless the model was trained with transcribed
             texts: then each window is transcribed.
@@ -74,6 +80,11 @@ def predict(
     """
     space = space or open_workspace()
     pipeline = load_pipeline(Path(model), space, device)
+    if features is not None:
+        refuse_media(data, window, pipeline, Path(model))
+        return _of_table(pipeline, features, streams, columns or {})
+    if data is None:
+        raise UsageError("there is nothing to predict.", "Name a media file, folder or manifest, or --features FILE.")
     refuse_arrays(Path(model), pipeline)
     asked = options if isinstance(options, Mapping) else parse_pairs(options)
     config = override_options(pipeline.config, asked, space.catalogue)
@@ -95,6 +106,17 @@ def predict(
         predictions=tuple(_placed(one, shown[one.id], windowed) for one in answers),
         failures=(*failures, *found.report.failures, *unusable(complete, found.report)),
         warnings=(*tell_otherwise(pipeline, built[0], built[1].get(TRANSCRIPT)), *told(found.transcripts)),
+    )
+
+
+def _of_table(pipeline: Pipeline, file: str | Path, streams: Streams | None, columns: Mapping[str, str]) -> Predictions:
+    features, report, warnings = read_table(pipeline, file, streams, columns)
+    complete = complete_streams(features, pipeline.model)
+    return Predictions(
+        classes=pipeline.model.targets.classes,
+        predictions=tuple(answer(pipeline.model, complete)),
+        failures=tuple(unusable(complete, report)),
+        warnings=warnings,
     )
 
 

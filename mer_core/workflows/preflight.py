@@ -41,8 +41,9 @@ def check_start(config: RunConfig, targets: TargetSpec, catalogue: Catalogue) ->
         raise PluginError(what, "See 'Trainer' in docs/plugins/reference.md.")
     fusion, entry = make_fusion(config, catalogue), fusion_entry(config, catalogue)
     with suppress(Exception):
-        return _build(fusion, entry, {name: _stream(name, WIDTH) for name in config.streams}, targets)
-    return _build(fusion, entry, _true_streams(config, catalogue, targets.classes), targets)
+        return _build(fusion, entry, {name: _stream(name, WIDTH) for name in config.stream_names}, targets)
+    true = _true_streams(config, catalogue, targets.classes)
+    return _build(fusion, entry, true | {name: _stream(name, WIDTH) for name in config.data.streams}, targets)
 
 
 def _build(fusion: Fusion, entry: Entry, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> None:

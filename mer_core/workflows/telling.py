@@ -47,7 +47,7 @@ class Teller:
 
     def features(self, extraction: Extraction, failures: tuple[ClipFailure, ...]) -> None:
         """Announce what each stream of the run has."""
-        names, table, report = list(extraction.config.streams), extraction.features.table, extraction.report
+        names, table, report = extraction.config.stream_names, extraction.features.table, extraction.report
         self._announcer.announce(
             FeaturesReady(
                 folder=self.folder,

@@ -1,0 +1,47 @@
+"""A feature table as a feature set, for :func:`mer_core.fit` and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mer_core.config import DataChoice
+from mer_core.feature_choice import Streams, with_features
+from mer_core.types import FeatureSet
+from mer_core.workflows.data import clip_groups, load_data
+from mer_core.workflows.features import feature_set
+from mer_core.workflows.given import given_streams
+from mer_core.workflows.workspace import Workspace, open_workspace
+
+
+def read_features(
+    features: str | Path,
+    streams: Streams,
+    *,
+    data: str | Path | None = None,
+    labels: str | None = None,
+    group: str | None = None,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    label_map: Mapping[str, str] | None = None,
+    space: Workspace | None = None,
+) -> FeatureSet:
+    """Read a feature table (.npz, .parquet) or a folder of ``<feature>-UTT`` folders.
+
+    Args:
+        streams: its arrays, ``["audio", "video"]`` or ``"audio,video"``; or by stream, ``{"speech:hubert": "audio"}``.
+        data: a manifest with the labels, joined by id; by default they are in the table.
+        labels: the array, or column, of labels; ``group`` and ``split`` likewise, ``split="none"`` for no splits.
+        columns: further ones: ``{"id": "name", "classes": "emotions"}``.
+
+    Raises:
+        UsageError, DataError: naming the file, the array, the row and what to write instead.
+    """
+    source = {"source": str(features if data is None else data), "columns": dict(columns or {})}
+    values = with_features(
+        source, features=features, streams=streams, labels=labels, split=split, group=group, manifest=data is not None
+    )
+    choice = DataChoice(**values, label_map=dict(label_map or {}))
+    table = load_data(choice, space or open_workspace())
+    found = given_streams(choice, [clip.id for clip in table.clips])
+    return feature_set(table, found.streams, clip_groups(table.clips, group or "speaker"))
