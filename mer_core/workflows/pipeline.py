@@ -93,6 +93,7 @@ def save_pipeline(
     fitted = {
         stream: [f"{FITTED}/{number}-{fold}" for fold in range(len(found))]
         for number, (stream, found) in enumerate((states or {}).items())
+        if stream in model.streams  # one that no clip had is left out
     }
     for stream, places in fitted.items():
         for state, place in zip((states or {})[stream], places, strict=True):
@@ -127,8 +128,8 @@ def load_pipeline(folder: Path, space: Workspace, device: str | None = None) -> 
     config = config.model_copy(update={"streams": streams, "device": device or config.device})
     config = _settled(config, space.catalogue, folder / PIPELINE_FILE)
     _check_versions(document["versions"], config, space.catalogue)
-    return Pipeline(
     fitted = document.get("fitted", {})
+    return Pipeline(
         config,
         _load(folder, config, space.catalogue),
         document["fingerprints"],
