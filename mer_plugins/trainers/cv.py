@@ -16,6 +16,7 @@ from mer_plugins.trainers.dropout import replace_dropout
 from mer_plugins.trainers.loop import Loop
 from mer_plugins.trainers.masking import ModalityDropout
 from mer_plugins.trainers.model import FittedMember, FusionModel, load_model
+from mer_plugins.trainers.modulation import make_modulation
 from mer_plugins.trainers.noise import Noise, generator
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Part, Plan, make_plan
@@ -82,7 +83,8 @@ class CrossValidation:
             copies = [replace_dropout(copy.deepcopy(module)) for module in modules]
             reason = self._why_looped(copies, tables)
             members: Members = Looped(copies) if reason else Stacked(copies)
-            loop = Loop(members, tables, plan, labels, dropping, self.options)
+            modulation = make_modulation(copies[0], data.streams, self.options, seed, len(copies), self.device)
+            loop = Loop(members, tables, plan, labels, dropping, self.options, modulation)
             loop.run(Noise(seed, len(modules), self.device, dtype), seed, progress)
         for module, curve in zip(modules, loop.curves, strict=True):
             module.load_state_dict({key: curve.best[key] for key in module.state_dict()})
@@ -90,6 +92,7 @@ class CrossValidation:
         fitted = [FittedMember(m.eval(), s, u) for m, s, u in zip(modules, scalers, unlearnt, strict=True)]
         summary = self._summary(data, plan, loop, seed, fitted)
         summary |= {"stacked": not reason, "stacked_reason": reason}
+        summary |= {"gradient_modulation": modulation.facts()} if modulation else {}
         return FusionModel(data.targets, data.streams, fitted, summary)
 
     def load(self, folder: Path, fusion: Fusion) -> FusionModel:

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from mer_core.plugin import DataError, Progress
 from mer_plugins.trainers.dropout import Site
 from mer_plugins.trainers.masking import ModalityDropout
+from mer_plugins.trainers.modulation import Modulation
 from mer_plugins.trainers.noise import Noise
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Batches, Plan, Rows, epoch_count, steps_per_epoch
@@ -49,10 +50,17 @@ class Loop:
     """One training of F members. ``labels`` [N], or [F, N] where members differ, index classes; -1: unlabelled."""
 
     def __init__(
-        self, members: Members, tables: Tables, plan: Plan, labels: Rows, dropping: ModalityDropout, options: CvOptions
+        self,
+        members: Members,
+        tables: Tables,
+        plan: Plan,
+        labels: Rows,
+        dropping: ModalityDropout,
+        options: CvOptions,
+        modulation: Modulation | None = None,
     ) -> None:
         self.members, self.tables, self.plan, self.options = members, tables, plan, options
-        self.dropping = dropping
+        self.dropping, self.modulation, self.modulating = dropping, modulation, False
         trains = [tables.local(part.train) for part in plan.parts]
         self.choose = [tables.local(part.choose) for part in plan.parts]
         self.trains = trains
@@ -75,6 +83,7 @@ class Loop:
         batches = Batches(self.trains, self.steps, seed)
         for epoch in range(1, self.epochs + 1):
             self.members.train(True)
+            self.modulating = epoch <= math.ceil(self.options.gradient_modulation_until * self.epochs)
             total = torch.zeros(len(self.trains), dtype=torch.float64)
             for step, (rows, weights) in enumerate(batches.epoch()):
                 self._set_rate((epoch - 1) * self.steps + step)
@@ -88,13 +97,15 @@ class Loop:
         x, mask = self.tables.gather(rows.to(self.device))
         if self.sites is None:
             self.sites = self.members.sites(x, mask)
-        (x, kept), factors = self.dropping(x, mask, noise), noise.factors(self.sites)
+        (given, kept), factors = self.dropping(x, mask, noise), noise.factors(self.sites)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
-            out = self.members.forward(x, kept, factors)
+            out = self.members.forward(given, kept, factors)
         labels = self.labels.gather(1, rows).to(self.device)
         each = cross_entropy(out.logits.flatten(0, 1), labels.flatten(), reduction="none").view(rows.shape)
         losses = (each * weights.to(each)).sum(1) + out.extra
         losses.sum().backward()
+        if self.modulation is not None and self.modulating:
+            self.modulation(self.members, x, mask, labels, weights.to(self.device) > 0)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         return losses.detach().double()

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mer_plugins.trainers.dropout import Factors, Site
 
-Purpose = Literal["weights", "order", "noise", "inner"]
-_PURPOSES: tuple[Purpose, ...] = ("weights", "order", "noise", "inner")
+Purpose = Literal["weights", "order", "noise", "inner", "modulation"]
+_PURPOSES: tuple[Purpose, ...] = ("weights", "order", "noise", "inner", "modulation")
 
 
 def generator(seed: int, fold: int, purpose: Purpose) -> np.random.Generator:

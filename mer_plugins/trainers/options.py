@@ -45,6 +45,12 @@ class CvOptions(Options):
     """What goes: all streams of a modality together, or each stream on its own."""
     modality_dropout_scale: Literal["none", "inverse"] = "none"
     """inverse: what is kept is divided by the chance of being kept, as ordinary dropout does."""
+    gradient_modulation: Literal["off", "ogm", "ogm-ge"] = "off"
+    """Slow down the encoders of a modality that is ahead of the others (Peng 2022); ogm-ge adds noise to gradients."""
+    gradient_modulation_alpha: float = Field(default=0.5, gt=0)
+    """How strongly; the method's authors use 0.1 to 0.8."""
+    gradient_modulation_until: float = Field(default=0.5, gt=0, le=1)
+    """Share of the epochs, from the first, in which gradients are modulated."""
     stacked: bool | None = None
     """Train all folds as one stacked model; by default where the fusion allows it."""
     precision: Literal["float32", "float64", "bfloat16"] = "float32"

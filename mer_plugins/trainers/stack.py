@@ -49,6 +49,10 @@ class Members(Protocol):
         """A copy of one member's parameters and buffers."""
         ...
 
+    def gradient(self, name: str, member: int) -> Tensor | None:
+        """One member's gradient of one parameter, as a view of the parameter's own shape."""
+        ...
+
 
 def why_looped(modules: Sequence[nn.Module], x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> str:
     """Why a batched pass over ``x`` and ``mask`` does not work, gradients included; "" where it does."""
@@ -114,6 +118,11 @@ class Stacked:
             key: value[member].detach().clone(memory_format=torch.contiguous_format) for key, value in stacked.items()
         }
 
+    def gradient(self, name: str, member: int) -> Tensor | None:
+        """A slice along the fold axis."""
+        found = self.params[name].grad
+        return None if found is None else self._flip(name, found)[member]
+
     def _flip(self, name: str, value: Tensor) -> Tensor:
         """Matrices [F, out, in] are kept as [F, in, out].
 
@@ -156,6 +165,10 @@ class Looped:
     def state(self, member: int) -> dict[str, Tensor]:
         """A copy of one module's state."""
         return {key: value.detach().clone() for key, value in self.modules[member].state_dict().items()}
+
+    def gradient(self, name: str, member: int) -> Tensor | None:
+        """Of one module."""
+        return self.modules[member].get_parameter(name).grad
 
     def _one(self, number: int, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], factors: Factors) -> Outputs:
         own = {name: [factor[number] for factor in found] for name, found in factors.items()}
