@@ -15,7 +15,9 @@ from mer_core.names import readable
 from mer_core.report.words import count, fitted, size
 
 if TYPE_CHECKING:
-    from mer_core.report.model import RunReport, Score, Section, SelfTraining, Stream
+    from mer_core.report.model import RunReport, Section, Stream
+    from mer_core.report.parts import Score
+    from mer_core.report.rounds import SelfTraining
 
 BAR = 24
 ALL_SUBSETS = 15

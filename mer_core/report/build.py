@@ -15,10 +15,10 @@ from mer_core.report.model import (
     GroupLine,
     ModelFacts,
     Presence,
-    Score,
     Section,
     Subset,
 )
+from mer_core.report.parts import Score
 
 if TYPE_CHECKING:
     from mer_core.data.folds import FoldPlan

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from mer_core.report.model import Curve, GroupLine, Presence, RunReport, Score, Section, SelfTraining
+from mer_core.report.model import Curve, GroupLine, Presence, RunReport, Section
+from mer_core.report.parts import Score
+from mer_core.report.rounds import SelfTraining
 from mer_core.report.svg import Bar, Dot, bar_chart, dot_plot, line_chart, strip
 from mer_core.report.words import number
 from mer_core.types import MODALITIES

@@ -22,7 +22,8 @@ from mer_core.report.words import (
 )
 
 if TYPE_CHECKING:
-    from mer_core.report.model import Presence, RunReport, Score, Section, Subset
+    from mer_core.report.model import Presence, RunReport, Section, Subset
+    from mer_core.report.parts import Score
 
 FEW_UNITS = 10
 FEW_CLIPS = 5

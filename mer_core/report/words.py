@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mer_core.report.model import RunReport, Score, Section, Stream, Transcripts
+    from mer_core.report.model import RunReport, Section, Stream, Transcripts
+    from mer_core.report.parts import Score
 
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 MONTHS = (

@@ -15,10 +15,10 @@ from mer_core.report.model import (
     Metrics,
     ModelFacts,
     RunReport,
-    Score,
     Section,
     Stream,
 )
+from mer_core.report.parts import Score
 
 CLASSES = ("happy", "sad")
 STREAM = "speech:acoustic"

@@ -13,7 +13,8 @@ import numpy as np
 from mer_core.evaluation import SubsetScore, evaluate_subsets
 from mer_core.files import write_text
 from mer_core.report.build import score
-from mer_core.report.model import Round, SelfTraining
+from mer_core.report.parts import Score
+from mer_core.report.rounds import Round, SelfTraining
 from mer_core.types import Clip, FeatureSet
 from mer_core.workflows.train import Training
 
@@ -61,7 +62,7 @@ def _scores(data: FeatureSet, rounds: Sequence[Mapping[str, Any]], kept: int, se
         return {}
     names = [data.ids[row] for row in rows]
     groups = None if data.groups is None else [data.groups[row] or None for row in rows]
-    guesses = {(KEPT,): [rounds[kept]["held_out"][name] for name in names]}
+    guesses: dict[tuple[str, ...], list[int]] = {(KEPT,): [rounds[kept]["held_out"][name] for name in names]}
     guesses |= {(str(one["round"]),): [one["held_out"][name] for name in names] for one in rounds}
     known = groups if groups and any(groups) else None
     found = evaluate_subsets(data.labels[rows], guesses, len(data.targets.classes), known, seed=seed)
@@ -69,8 +70,6 @@ def _scores(data: FeatureSet, rounds: Sequence[Mapping[str, Any]], kept: int, se
 
 
 def _round(one: Mapping[str, Any], found: SubsetScore | None, audit: float | None) -> Round:
-    from mer_core.report.model import Score
-
     measured = {key: one.get(key) for key in ("added", "confidence", "entropy", "agreement")}
     waf = score(found.waf) if found else Score(value=None)
     return Round(round=one["round"], waf=waf, learnt=one["learnt"], audit=audit, **measured)
