@@ -65,6 +65,10 @@ class Odd(Memory):
         return Odd.returns() or found
 
 
+class Turns(Memory):
+    """Works in the threads that decode."""
+
+
 class OddLearners:
     """The plugin object with the toys."""
 
@@ -79,6 +83,7 @@ class OddLearners:
                 inputs={"text": TextInput()},
                 level="clip",
                 supervised=True,
+                per_thread=toy is Turns,
             )
-            for toy in (Faint, Mute, Wide, Odd)
+            for toy in (Faint, Mute, Wide, Odd, Turns)
         ]

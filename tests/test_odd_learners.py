@@ -13,8 +13,10 @@ import pytest
 from learners import Learners, Memory, write_texts
 from numpy.typing import NDArray
 from odd_learners import Numbered, Odd, OddLearners
+from safetensors.numpy import load_file, save_file
 
 from mer_core import finetune, open_workspace, predict, run
+from mer_core.engine.instances import States
 from mer_core.errors import DataError, PluginError, TooLittleDataError, UsageError
 from mer_core.fitted import load_state
 from mer_core.plugin import Sample, Supervision
@@ -199,3 +201,40 @@ def test_samples_that_cannot_be_kept_cost_speed_alone(tmp_path: Path) -> None:
     cache = SampleCache(tmp_path / "file" / "below", 10**9)
     assert not cache.put("a", Sample("a", {"text": Text("hello")}))
     assert cache.get("a") is None
+
+
+def test_states_are_read_from_disk_once_though_fits_take_turns(
+    tmp_path: Path, space: Workspace, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restored: list[int] = []
+    restore = Memory.restore
+
+    def noted(self: Memory, state: Mapping[str, NDArray[Any]]) -> None:
+        restore(self, state)
+        restored.append(state["labels"][0])
+        state["labels"][:] = 99  # what a plugin gets is its own
+
+    monkeypatch.setattr(Memory, "restore", noted)
+    states, read = States(), list[Path]()
+    monkeypatch.setattr("mer_core.engine.instances.STATES", states)
+
+    def counted(file: Path) -> dict[str, NDArray[Any]]:
+        read.append(file)
+        return load_file(file)
+
+    monkeypatch.setattr("safetensors.numpy.load_file", counted)
+    go(space, data, tmp_path / "run", "turns")
+    assert len(read) == len(set(read)) == 3
+    assert len(restored) >= len(LABELS), "a thread works on one clip after the other, for all fits in turn"
+    assert set(restored) <= {0, 1, 2}
+
+
+def test_states_that_are_large_are_not_kept(tmp_path: Path) -> None:
+    save_file({"a": np.ones(100)}, tmp_path / "a")
+    states = States(limit=100)
+    for _ in range(2):
+        found = states.load(tmp_path / "a")["a"]
+        assert found.tolist() == [1.0] * 100
+        found[:] = 2
+    with pytest.raises(FileNotFoundError):
+        states.load(tmp_path / "b")

@@ -139,7 +139,7 @@ class ClipWorker:
     def _work(self, result: ClipResult, needs: Needs, pending: list[Job], derivers: list[DeriverJob]) -> None:
         for job in (*derivers, *pending):
             if self._inline(job):
-                self._instances[job]
+                self._instances.start(job)
         with self._risk(result.clip) as mark, ClipReader(result.clip) as reader:
             derived: dict[str, Derived | Missing | Failure] = {}
             for deriver in derivers:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 from mer_core.engine.answers import make_instance
-from mer_core.engine.types import ExtractorJob, Job
+from mer_core.engine.types import MEBIBYTE, ExtractorJob, Job
 from mer_core.errors import MerError, PluginError, StoreError
 
 
@@ -51,8 +52,53 @@ class ThreadInstances:
         self._local = threading.local()
 
     def __getitem__(self, job: Job) -> Any:
+        return self._own[job]
+
+    def start(self, job: Job) -> Any:
+        """As :meth:`Instances.start`, of the calling thread."""
+        return self._own.start(job)
+
+    @property
+    def _own(self) -> Instances:
         found: Instances = self._local.__dict__.setdefault("found", Instances(self._device))
-        return found[job]
+        return found
+
+
+class States:
+    """The arrays of fitted states, the last ones kept up to so many bytes: fits take turns with every batch."""
+
+    def __init__(self, limit: int = 256 * MEBIBYTE) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[tuple[Path, int, int], dict[str, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def load(self, file: Path) -> dict[str, Any]:
+        """Copies of the arrays in ``file``, which whoever gets them may change.
+
+        Raises:
+            OSError, SafetensorError: the file is not there or damaged.
+        """
+        from safetensors.numpy import load_file
+
+        facts = file.stat()
+        key = (file.resolve(), facts.st_size, facts.st_mtime_ns)
+        with self._lock:
+            found = self._kept.pop(key, None)
+            if found is not None:
+                self._kept[key] = found
+        if found is None:
+            found = load_file(file)
+            self._keep(key, found)
+        return {name: array.copy() for name, array in found.items()}
+
+    def _keep(self, key: tuple[Path, int, int], found: dict[str, Any]) -> None:
+        with self._lock:
+            self._kept[key] = found
+            while sum(size for _, size, _ in self._kept) > self._limit:
+                self._kept.popitem(last=False)
+
+
+STATES = States()
 
 
 def restore(job: Job, instance: Any, file: Path) -> None:
@@ -63,10 +109,9 @@ def restore(job: Job, instance: Any, file: Path) -> None:
         PluginError: the plugin does not take it (a MerError of its own passes as it is).
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
     try:
-        state = load_file(file)
+        state = STATES.load(file)
     except (OSError, SafetensorError) as error:
         raise StoreError(
             f"the fitted state {file} cannot be read: {error}.", f"Remove {file.parent} to fit it again."

@@ -179,6 +179,9 @@ class _AnyDevice(ThreadInstances):
     def __getitem__(self, job: Job) -> Any:
         return self._cpu[job] if job.spec.per_thread else super().__getitem__(job)
 
+    def start(self, job: Job) -> Any:
+        return self._cpu.start(job) if job.spec.per_thread else super().start(job)
+
 
 def serve(content: bytes, started: Callable[[Path], None]) -> int:
     """A child's work on a pickled order; the exit status. ``started`` receives the journal's path."""
