@@ -116,6 +116,19 @@ def test_order_of_streams_does_not_matter_with_weights_moved_along(name: str) ->
     assert all(torch.allclose(loss, there.losses[key], atol=1e-12) for key, loss in here.losses.items())
 
 
+@EACH
+def test_losses_that_depend_on_the_other_clips_of_a_batch_are_declared(name: str) -> None:
+    module, (x, mask) = built(name, dropout=0), batch()
+    for layer in [m for m in module.modules() if isinstance(m, nn.Dropout)]:
+        layer.p = 0.0
+    together = module(x, mask).losses
+    clips_alone = [({n: v[[row]] for n, v in x.items()}, {n: v[[row]] for n, v in mask.items()}) for row in range(8)]
+    alone = [module(*clip).losses for clip in clips_alone]
+    means = {key: torch.stack([losses[key] for losses in alone]).mean() for key in together}
+    coupled = {key for key, loss in together.items() if not torch.allclose(loss, means[key], atol=1e-9)}
+    assert coupled == set(getattr(module, "coupled", ()))
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 @EACH
 def test_any_number_of_streams(name: str, count: int) -> None:
