@@ -65,6 +65,9 @@ def take(features: FeatureSet, rows: IntArray, folds: tuple[Fold, ...] = ()) -> 
 
 
 def _rows(data: StreamData, rows: IntArray) -> StreamData:
+    """Some rows as a copy; all of them, in order, as they are: they may be more than memory holds twice."""
+    if len(rows) == len(data.present) and np.array_equal(rows, np.arange(len(rows))):
+        return data
     return StreamData(data.info, data.values[rows], data.present[rows])
 
 
