@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,3 +165,20 @@ def test_a_run_of_each_and_folds_trained_at_once_are_folds_trained_one_by_one(na
         for stacked in (True, False)
     )
     np.testing.assert_allclose(one.predict(data.table, fold=1), other.predict(data.table, fold=1), atol=1e-9)
+
+
+def test_the_table_in_the_docs() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "fusions.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| `")
+    ]
+    written = {row[0].strip("`"): (row[3], row[4]) for row in rows}
+    targets = TargetSpec(tuple("abcdef"))
+    assert list(written) == NAMES
+    for spec in FUSIONS:
+        options = discover().options_class(FusionSpec, spec.name)()
+        with torch.device("meta"):
+            fusion = discover().load(FusionSpec, spec.name)(options)
+            module = fusion.build(streams({"speech:a": 1024, "text:b": 5120, "video:c": 768}), targets)
+        parameters = sum(p.numel() for p in module.parameters())
+        assert written[spec.name] == (f"{parameters:,}", "yes" if spec.stackable else "no")
