@@ -149,8 +149,8 @@ def _empty(streams: Mapping[str, tuple[StreamInfo, NDArray[np.float32], NDArray[
 
 def _fingerprint(values: FloatArray, present: BoolArray) -> str:
     found = hashlib.sha256(str(values.shape).encode())
-    found.update(memoryview(np.ascontiguousarray(values)))
-    found.update(memoryview(np.ascontiguousarray(present)))
+    found.update(np.ascontiguousarray(values).tobytes())
+    found.update(np.ascontiguousarray(present).tobytes())
     return found.hexdigest()[:24]
 
 
