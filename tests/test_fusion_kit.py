@@ -130,6 +130,19 @@ def test_losses_that_depend_on_the_other_clips_of_a_batch_are_declared(name: str
     assert coupled == set(getattr(module, "coupled", ()))
 
 
+@pytest.mark.parametrize("absent", ["mask", "zero"])
+@EACH
+def test_clips_without_any_stream_take_no_part_in_auxiliary_losses(name: str, absent: str) -> None:
+    module, (x, mask) = built(name, dropout=0, absent=absent), batch()
+    for layer in [m for m in module.modules() if isinstance(m, nn.Dropout)]:
+        layer.p = 0.0
+    mask["text:b"][2] = False
+    more = {n: torch.cat([bits, torch.zeros(4, dtype=torch.bool)]) for n, bits in mask.items()}
+    expected, found = module(x, mask).losses, module({n: torch.cat([v, v[:4]]) for n, v in x.items()}, more).losses
+    assert expected.keys() == found.keys()
+    assert all(torch.allclose(loss, found[key], atol=1e-12) for key, loss in expected.items())
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 @EACH
 def test_any_number_of_streams(name: str, count: int) -> None:

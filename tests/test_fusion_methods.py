@@ -91,7 +91,7 @@ def test_blended_logits_train_every_prediction_on_its_own_cross_entropy(soft: bo
     weights = torch.rand(6, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     weights[1, 0] = 0
     labels = torch.softmax(randn(6, 3, seed=3), -1) if soft else torch.arange(6) % 3
-    logits, extra = blended(main, own, weights)
+    logits, extra = blended(main, own, weights, torch.ones(6, dtype=torch.bool))
     loss = cross_entropy(logits, labels) + extra
     each = torch.stack([cross_entropy(own[:, m], labels, reduction="none") for m in range(2)], 1)
     expected = cross_entropy(main, labels) + (weights * each).sum(1).mean()

@@ -11,14 +11,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mer_plugins.fusion.encoders import mean_over
 
-def blended(logits: Tensor, own: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+
+def blended(logits: Tensor, own: Tensor, weights: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and auxiliary loss that together train ``logits`` and every row of ``own``; for training mode only.
 
     Args:
         logits: [B, C] of the prediction that counts.
         own: [B, M, C], other predictions.
         weights: [B, M], of the other predictions' losses; zero where a prediction is not to learn.
+        rows: bool [B], the clips that have any stream: the others are left out of the auxiliary loss.
     """
     total = torch.log_softmax(logits, -1) + (weights.unsqueeze(-1) * torch.log_softmax(own, -1)).sum(1)
-    return total, -torch.logsumexp(total, -1).mean()
+    return total, -mean_over(torch.logsumexp(total, -1), rows)

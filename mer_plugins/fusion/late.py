@@ -67,7 +67,7 @@ class LateModule(nn.Module):
         if not self.training:
             return FusionOutput(mixture(logits, shares), values, {})
         learning = present if self.absent == "mask" else torch.ones_like(present)
-        total, loss = blended(mixture(logits.detach(), shares), logits, learning.to(logits.dtype))
+        total, loss = blended(mixture(logits.detach(), shares), logits, learning.to(logits.dtype), bits.any(1))
         return FusionOutput(total, values, {"alone": loss})
 
     def alone(self, hidden: Tensor) -> tuple[Tensor, Tensor]:

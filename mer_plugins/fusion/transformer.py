@@ -62,7 +62,7 @@ class TransformerModule(nn.Module):
         if not self.training:
             return FusionOutput(logits, values, {})
         own = torch.stack([answer(part) for answer, part in zip(self.alone, hidden.unbind(1), strict=True)], 1)
-        logits, loss = blended(logits, own, self.unimodal * seen.to(own.dtype))
+        logits, loss = blended(logits, own, self.unimodal * seen.to(own.dtype), present.any(1))
         return FusionOutput(logits, values, {"unimodal": loss})
 
     def summarise(self, hidden: Tensor, seen: Tensor) -> Tensor:
