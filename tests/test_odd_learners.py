@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,11 +18,12 @@ from safetensors.numpy import load_file, save_file
 
 from mer_core import finetune, open_workspace, predict, run
 from mer_core.engine.instances import States
+from mer_core.engine.journal import Journal, clip_identity, take_over
 from mer_core.errors import DataError, PluginError, TooLittleDataError, UsageError
 from mer_core.fitted import load_state
 from mer_core.plugin import Sample, Supervision
 from mer_core.store.samples import SampleCache
-from mer_core.types import Text
+from mer_core.types import Clip, Text
 from mer_core.workflows.workspace import Workspace
 
 LABELS = ["angry", "happy", "sad"] * 8
@@ -238,3 +240,15 @@ def test_states_that_are_large_are_not_kept(tmp_path: Path) -> None:
         found[:] = 2
     with pytest.raises(FileNotFoundError):
         states.load(tmp_path / "b")
+
+
+def test_suspects_wait_for_the_jobs_that_they_are_suspects_of(tmp_path: Path) -> None:
+    clip = Clip(id="a", text="hello")
+    dead = Journal(tmp_path, jobs=["fit0", "fit1"])
+    dead.begin(clip)
+    assert dead._handle is not None
+    os.close(dead._handle)  # as the kernel does when a process dies
+    clips = {clip_identity(clip): clip}
+    for others in ([], ["decoding"]):
+        assert take_over(Journal(tmp_path, jobs=others), tmp_path, clips) == []
+    assert [begun.id for begun in take_over(Journal(tmp_path, jobs=["fit1"]), tmp_path, clips)] == ["a"]

@@ -139,7 +139,10 @@ def test_accounts_of_fits_become_one_of_their_stream() -> None:
     names = ("text:memory#0", "text:memory#1")
     found = ExtractReport(
         keys={names[0]: ["1", None], names[1]: [None, None]},
-        failures=(ClipFailure(id="b", stage="decode", reason="torn", stream=",".join(names)),),
+        failures=(
+            ClipFailure(id="b", stage="decode", reason="torn", stream=",".join(names)),
+            *(ClipFailure(id="a", stage="crash", reason=f"died during {name} of it", stream=name) for name in names),
+        ),
         missing={name: {} for name in names},
         extracted=dict.fromkeys(names, 1),
         reused=dict.fromkeys(names, 0),
@@ -149,6 +152,9 @@ def test_accounts_of_fits_become_one_of_their_stream() -> None:
     )
     report = merged(before, found)
     assert report.keys["text:memory"] == ["1", None]
-    assert [(one.id, one.stream) for one in report.failures] == [("b", "text:letters,text:memory")]
+    assert [(one.id, one.stream, one.reason) for one in report.failures] == [
+        ("b", "text:letters,text:memory", "torn"),
+        ("a", "text:memory", "died during text:memory of it"),
+    ]
     assert report.held == {"faces": ("a",), "transcript": ("a", "b")}
     assert report.underived == {"faces": {"c": "dark"}, "transcript": {"c": "silent"}}

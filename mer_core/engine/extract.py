@@ -59,7 +59,7 @@ def extract(
         if not free:
             raise StoreError(f"the feature store {store.root} is being pruned.", "Try again in a moment.")
         tables = Tables(store, (*ordered, *jobs), settings.keep_frames)
-        journal = Journal(state_folder(settings.state_dir, store))
+        journal = Journal(state_folder(settings.state_dir, store), jobs=[job.fingerprint for job in (*ordered, *jobs)])
         patience: float | None = None
         try:
             hasher = ContentHasher(state_folder(settings.state_dir, store), settings.verify)

@@ -81,12 +81,13 @@ class Journal:
     Args:
         state_dir: folder of the engine's state, made if absent.
         path: write to this file instead of a new one.
+        jobs: fingerprints of what is worked on; suspects are only taken over where they concern one of them.
 
     Raises:
         EnvironmentProblem: the folder cannot be written.
     """
 
-    def __init__(self, state_dir: Path, path: Path | None = None) -> None:
+    def __init__(self, state_dir: Path, path: Path | None = None, jobs: Iterable[str] | None = None) -> None:
         self.path = path or state_dir / FOLDER / f"{os.getpid()}-{secrets.token_hex(6)}.jsonl"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +98,9 @@ class Journal:
             ) from None
         self._lock = threading.Lock()
         self._count = 0
+        self.jobs = None if jobs is None else frozenset(jobs)
+        if jobs is not None:
+            self._write({"n": 0, "jobs": sorted(jobs)})
 
     def begin(self, clip: Clip, deaths: int = 0, limit: int = 0) -> int:
         """Note that something risky begins with ``clip``; returns the number to :meth:`end` it with.
@@ -178,7 +182,7 @@ def take_over(journal: Journal, state_dir: Path, clips: Mapping[str, Clip]) -> l
     """Suspects among ``clips`` (by identity) that dead processes left; from now on ``journal`` has them,
     under the numbers given here, until they are ended.
 
-    What was begun for clips of other manifests stays where it is.
+    What was begun for clips of other manifests stays where it is, and what was begun for other jobs alone.
     """
     found: dict[str, Begun] = {}
     for path in sorted((state_dir / FOLDER).glob("*.jsonl")):
@@ -198,7 +202,7 @@ def _take(journal: Journal, path: Path, clips: Mapping[str, Clip]) -> list[Begun
         if path == journal.path or _owner_lives(path) or not try_lock(handle):
             return []
         begun = read_journal(path)
-        mine = [entry for entry in begun if entry.clip in clips]
+        mine = [entry for entry in begun if entry.clip in clips] if _concerns(journal, path) else []
         taken = [replace(entry, number=journal.begin(clips[entry.clip], entry.deaths)) for entry in mine]
         if len(mine) == len(begun) or time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS:
             path.unlink(missing_ok=True)
@@ -208,6 +212,17 @@ def _take(journal: Journal, path: Path, clips: Mapping[str, Clip]) -> list[Begun
         return taken
     finally:
         os.close(handle)
+
+
+def _concerns(journal: Journal, path: Path) -> bool:
+    """The two have a job in common, as far as both say what theirs are."""
+    if journal.jobs is None:
+        return True
+    with suppress(ValueError, IndexError):
+        first = json.loads(path.read_bytes().splitlines()[0])
+        if isinstance(first, dict) and "jobs" in first:
+            return not journal.jobs.isdisjoint(first["jobs"])
+    return True
 
 
 def child_path(journal: Journal) -> Path:

@@ -158,7 +158,7 @@ def work_alone(order: Order, finished: Callable[[], None]) -> None:
     hasher = ContentHasher(order.state_dir, order.settings.verify)
     lookup = Lookup(order.jobs, order.derivers, tables, hasher)
     part = Pass(order.jobs, frozenset(job.name for job in jobs), order.alone)
-    journal = Journal(order.state_dir, order.journal)
+    journal = Journal(order.state_dir, order.journal, [job.fingerprint for job in jobs])
     worker = ClipWorker(part, lookup, journal, _AnyDevice(order.settings.places[0]), order.crashes, deaths=order.deaths)
     try:
         for item in enumerate(order.clips):

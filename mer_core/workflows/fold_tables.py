@@ -163,8 +163,12 @@ def _once(failures: Sequence[ClipFailure]) -> list[ClipFailure]:
     """One row per clip and cause, with the streams in place of their fits."""
     found: dict[tuple[str, str, str], ClipFailure] = {}
     for one in failures:
-        key = (one.id, one.stage, one.reason)
-        before = found.get(key)
-        names = [*(before.stream.split(",") if before else ()), *map(stream_of, one.stream.split(","))]
-        found[key] = replace(before or one, stream=",".join(dict.fromkeys(names)))
+        fits = one.stream.split(",")
+        reason = one.reason
+        for name in fits:
+            reason = reason.replace(name, stream_of(name))
+        before = found.get((one.id, one.stage, reason))
+        names = [*(before.stream.split(",") if before else ()), *map(stream_of, fits)]
+        streams = ",".join(dict.fromkeys(names))
+        found[one.id, one.stage, reason] = replace(before or one, stream=streams, reason=reason)
     return list(found.values())
