@@ -1,6 +1,6 @@
 """Time per round and peak memory of self-training at the size of MER2024-SEMI, on random features made here.
 
-    python benchmarks/self_training.py [--unlabelled 115590] [--rounds 2] [--folder /tmp/self-training]
+    python benchmarks/self_training.py [--unlabelled 115590] [--rounds 1] [--epochs 30] [--folder FOLDER]
 
 Beside it, the floor: the matrix products of one round's predictions and training steps, at the rate of plain products.
 Features lie in memory-mapped files; 115,590 clips take 6.8 GB of disk in FOLDER.
@@ -22,7 +22,7 @@ from mer_core.types import FeatureSet
 
 WIDTHS = {"speech:hubert": 2048, "image:clip": 1536, "video:emovclip": 768, "text:baichuan": 10240}
 CLASSES, LABELLED, HIDDEN = 6, 5030, 256
-EPOCHS, BATCH, FOLDS = 30, 64, 5
+BATCH, FOLDS = 64, 5
 
 
 def features(folder: Path, unlabelled: int) -> FeatureSet:
@@ -51,9 +51,9 @@ def rate() -> float:
     return 5 * 2 * 4096 * 2048 * 1024 / (time.perf_counter() - began)
 
 
-def floor(unlabelled: int) -> float:
+def floor(unlabelled: int, epochs: int) -> float:
     """Operations of a round: predictions and training steps of all members, of the fusion and of each modality."""
-    trained = LABELLED * (FOLDS - 1) / FOLDS * FOLDS * EPOCHS
+    trained = LABELLED * (FOLDS - 1) / FOLDS * FOLDS * epochs
     whole = sum(width * HIDDEN + 2 * HIDDEN**2 for width in WIDTHS.values()) + 6 * HIDDEN**2
     alone = sum(width * HIDDEN + 5 * HIDDEN**2 for width in WIDTHS.values())
     return 2.0 * (whole + alone) * (3 * trained + FOLDS * unlabelled)
@@ -64,12 +64,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--unlabelled", type=int, default=115_590)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--folder", type=Path, default=None)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.folder) as place:
         data = features(Path(place), asked.unlabelled)
         print(f"{len(data.ids):,} clips, {sum(WIDTHS.values()):,} columns")
-        options = {"epochs": EPOCHS, "batch_size": BATCH, "self_training": "class-balanced"}
+        options = {"epochs": asked.epochs, "batch_size": BATCH, "self_training": "class-balanced"}
         began = time.perf_counter()
         fit(data, folds=FOLDS, fusion_options={"hidden": HIDDEN}, trainer_options={**options, "self_training": "off"})
         plain = time.perf_counter() - began
@@ -82,7 +83,7 @@ def main() -> None:
         )
         seconds = (time.perf_counter() - began - plain) / asked.rounds
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        least = floor(asked.unlabelled) / rate()
+        least = floor(asked.unlabelled, asked.epochs) / rate()
         print(f"without self-training {plain:.0f} s; each round {seconds:.0f} s more")
         print(f"floor of a round {least:.0f} s ({least / seconds:.0%}); peak memory {peak:.1f} GB")
 
