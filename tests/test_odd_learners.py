@@ -252,3 +252,13 @@ def test_suspects_wait_for_the_jobs_that_they_are_suspects_of(tmp_path: Path) ->
     for others in ([], ["decoding"]):
         assert take_over(Journal(tmp_path, jobs=others), tmp_path, clips) == []
     assert [begun.id for begun in take_over(Journal(tmp_path, jobs=["fit1"]), tmp_path, clips)] == ["a"]
+
+
+def test_samples_that_a_failed_fit_left_go_after_a_week(tmp_path: Path, space: Workspace, data: Path) -> None:
+    left = space.cache.fits / "samples" / "left"
+    fresh = space.cache.fits / "samples" / "fresh"
+    for folder in (left, fresh):
+        folder.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    finetune("memory", data, out=tmp_path / "fit", space=space)
+    assert (left.exists(), fresh.exists()) == (False, True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
@@ -28,6 +29,9 @@ from mer_core.types import Clip, Derived, Failure, Features, Missing, Sample
 
 KEPT_BYTES = 20 * 2**30
 """Decoded samples on disk, by default at most; the rest is decoded again when it is asked for."""
+
+FORGOTTEN_SECONDS = 7 * 86400.0
+"""Samples that a fit left which failed are removed if nothing was added for so long."""
 
 FREE_SHARE = 0.5
 """Of the free disk, at most so much is taken for decoded samples."""
@@ -154,6 +158,7 @@ def decoded(
         folder: for decoded samples; below it everything is the decoder's own.
     """
     about = {"extractor": "decoding", **{key: job.about[key] for key in ("inputs", "derived", "decoder")}}
+    _forget(folder)
     cache = SampleCache(folder / digest(about), _room(folder))
     hasher = ContentHasher(state_folder(settings.state_dir, store), settings.verify)
     names = {clip.id: name for clip in clips if (name := _name(clip, job, derivers, hasher))}
@@ -190,6 +195,15 @@ def _name(clip: Clip, job: ExtractorJob, derivers: Mapping[str, DeriverJob], has
         return digest([sound, derivers[TRANSCRIPT].fingerprint], 32)
     except MediaError:
         return ""
+
+
+def _forget(folder: Path) -> None:
+    """Remove what fits left that failed and that nobody took up again."""
+    old = time.time() - FORGOTTEN_SECONDS
+    for left in folder.glob("*/"):
+        with suppress(OSError):
+            if left.stat().st_mtime < old:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _room(folder: Path) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +49,7 @@ class Seen:
 
     extraction: Extraction
     hasher: ContentHasher
+    kept: dict[tuple[str, int, bool], tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, extraction: Extraction, space: Workspace) -> Seen:
@@ -79,8 +80,15 @@ class Seen:
         """The marks of the clips of a fit of this run."""
         return {mark for row in part.train.tolist() for mark in self._marks(job, row, False)}
 
-    def _marks(self, job: ExtractorJob, row: int, given: bool) -> Iterable[str]:
-        """What the clip of ``row`` is known by: nothing, where it has no features."""
+    def _marks(self, job: ExtractorJob, row: int, given: bool) -> tuple[str, ...]:
+        """What the clip of ``row`` is known by; found once."""
+        found = self.kept.get((job.name, row, given))
+        if found is None:
+            found = self.kept[job.name, row, given] = self._find(job, row, given)
+        return found
+
+    def _find(self, job: ExtractorJob, row: int, given: bool) -> tuple[str, ...]:
+        """The marks; none, where the clip has no features."""
         key = self.extraction.report.keys[job.name][row]
         if key is None:
             return ()
