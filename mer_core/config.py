@@ -94,6 +94,8 @@ class RunConfig(_Part):
     """Clips of the test split count among the unlabelled ones that self-training learns from; their labels never do."""
     audit_labels: str = ""
     """Column with labels that are held back from training, to compare pseudo-labels with."""
+    competition: bool = False
+    """Train a model on each modality alone, too, to see whether the fusion makes less of it."""
     preset: str = "lite"
     protocol: str = ""
     seed: int = 0

@@ -63,6 +63,7 @@ def make_config(
     deploy: str | None = None,
     fitted: Mapping[str, str | Path] | None = None,
     transductive: bool | None = None,
+    competition: bool | None = None,
     audit_labels: str | None = None,
     features: str | Path | None = None,
     streams: Streams | None = None,
@@ -82,7 +83,7 @@ def make_config(
             an extractor, the fusion, the trainer, a deriver or the data set.
         allow_upload: let plugins send data to their servers; never taken from ``file``.
         crossfit, deploy: see :class:`mer_core.config.FittingChoice`.
-        transductive, audit_labels: see :class:`mer_core.config.RunConfig`.
+        transductive, audit_labels, competition: see :class:`mer_core.config.RunConfig`.
         fitted: ``{"emovclip": "folder of mer finetune"}``: extractors that the run does not fit itself.
         features: a feature table or folder, in place of extraction; ``streams`` names its arrays, ``labels`` and
             ``split`` those of labels and splits (``none``: no splits), ``group`` that of groups.
@@ -152,6 +153,7 @@ def make_config(
         "fitting": saved.get("fitting", {}) | _given(crossfit=crossfit, deploy=deploy),
         "transductive": saved.get("transductive", False) if transductive is None else transductive,
         "audit_labels": saved.get("audit_labels", "") if audit_labels is None else audit_labels,
+        "competition": saved.get("competition", False) if competition is None else competition,
         "preset": preset_spec.name if preset or not given else "",
         "protocol": catalogue.settled(ProtocolSpec, protocol_name),
         "seed": seed if seed is not None else saved.get("seed", 0),

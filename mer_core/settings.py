@@ -35,6 +35,7 @@ class Settings(TypedDict, total=False):
         device: ``auto``, ``cpu``, ``cuda:0`` ...
         crossfit: how supervised extractors are fitted: ``fold``, ``nested`` or ``single`` (contaminates the score).
         deploy: ``folds`` to predict with the members that were scored, ``refit`` with one more, fitted to everything.
+        competition: train a model on each modality alone, too, and report it beside the fusion.
         transductive: test clips count among the unlabelled ones of self-training.
         audit_labels: column with labels held back, to compare pseudo-labels with.
         fitted: folders of ``mer finetune``, by extractor.
@@ -72,6 +73,7 @@ class Settings(TypedDict, total=False):
     crossfit: str | None
     deploy: str | None
     fitted: Mapping[str, str | Path] | None
+    competition: bool | None
     transductive: bool | None
     audit_labels: str | None
 

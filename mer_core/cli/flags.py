@@ -40,9 +40,7 @@ Features = Annotated[
 ]
 Streams = Annotated[
     str | None,
-    typer.Option(
-        "--streams", metavar="LIST", help="Its arrays: audio,video or speech=audio.", rich_help_panel=STREAMS
-    ),
+    typer.Option("--streams", metavar="LIST", help="Its arrays: audio,video or speech=audio.", rich_help_panel=STREAMS),
 ]
 Modalities = Annotated[
     str | None,
@@ -144,6 +142,10 @@ PseudoFrom = Annotated[
     typer.Option(
         metavar="fold|ensemble", help="Who labels in self-training.", show_default="fold", rich_help_panel=TRAINING
     ),
+]
+Competition = Annotated[
+    bool | None,
+    typer.Option("--competition", help="Train each modality alone, too.", rich_help_panel=TRAINING),
 ]
 Transductive = Annotated[
     bool | None,

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mer_core.cli.extract import print_failures
+from mer_core.cli.rivals import competition
 from mer_core.names import readable
 from mer_core.report.words import count, fitted, size
 
@@ -36,6 +37,9 @@ def print_summary(report: RunReport, folder: Path, console: Console) -> None:
     if len(report.subsets) > 1:
         console.print()
         console.print(_subsets(report))
+    if any(one.alone for one in report.competition):
+        console.print()
+        console.print(competition(report.competition))
     if report.self_training and report.self_training.pool:
         console.print()
         console.print(_rounds(report.self_training))

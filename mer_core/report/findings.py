@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mer_core.report.causes import causes
+from mer_core.report.rivals import sentences
 from mer_core.report.words import (
     TITLES,
     bounds,
@@ -53,6 +54,7 @@ def find(report: RunReport) -> tuple[str, ...]:
         *_about_absence_of_scores(report),
         *(line for key, section in sections(report).items() for line in _about_section(report, key, section)),
         *_about_modalities(report),
+        *sentences(report.competition),
         *_about_clips(report),
         *(sentence(note) for note in (report.folds.notes if report.folds else ())),
         *_about_self_training(report),

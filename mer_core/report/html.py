@@ -14,6 +14,7 @@ from markupsafe import Markup
 from mer_core.report import charts, words
 from mer_core.report.causes import causes
 from mer_core.report.model import FoldFacts, ModelFacts, RunReport, Section, Stream
+from mer_core.report.rivals import difference
 
 SHOWN_FAILURES = 50
 
@@ -59,6 +60,7 @@ def _view(report: RunReport) -> dict[str, Any]:
     shown, failed = words.sections(report), causes(report.failures)
     return {
         "title": words.title,
+        "difference": difference,
         "sections": shown,
         "confusions": {key: confusion_cells(section) for key, section in shown.items()},
         "findings": _listed_findings(report, bool(shown)),

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from mer_core.errors import DataError
 from mer_core.files import write_text, writing
 from mer_core.report.parts import Number, Part, Score, finite
+from mer_core.report.rivals import Rival
 from mer_core.report.rounds import SelfTraining
 
 SCHEMA = "mer-report/1"
@@ -282,6 +283,8 @@ class RunReport(Part):
     subsets: tuple[Subset, ...] = ()
     subsets_of: str = "cv"
     """The section whose clips the subsets are scored on."""
+    competition: tuple[Rival, ...] = ()
+    """Each modality beside the others; models trained on one alone only where they were asked for."""
     baselines: tuple[Baseline, ...] = ()
     """Scores without training, on the same clips."""
     self_training: SelfTraining | None = None

@@ -25,6 +25,7 @@ from mer_core.report.model import (
     Stream,
     Unlabelled,
 )
+from mer_core.report.rivals import rivals
 from mer_core.spec import ExtractorSpec, digest
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
@@ -68,6 +69,7 @@ def build_report(
         metrics=_metrics(training, scores, extraction),
         subsets=build.subsets(scores.subsets),
         subsets_of=_section_name(training),
+        competition=rivals(config.modalities, scores.subsets, scores.alone),
         baselines=tuple(
             build.baseline("zero-shot", one.stream, one.evaluation) for one in scores.untrained if one.evaluation
         ),
@@ -95,6 +97,7 @@ def build_report(
         warnings=(
             *extraction.warnings,
             *(f"No zero-shot score of {one.stream}: {one.reason}" for one in scores.untrained if one.reason),
+            *(f"No model was trained on {one.modality} alone: {one.reason}" for one in scores.alone if one.reason),
             *protocol_gaps(config, space.catalogue),
             *_shared_with_test(extraction, training),
             *_transductive(config, scores),

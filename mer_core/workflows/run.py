@@ -22,6 +22,7 @@ from mer_core.report.model import RunReport
 from mer_core.settings import Settings, refuse_unknown
 from mer_core.spec import TRANSCRIPT
 from mer_core.workflows.account import build_report
+from mer_core.workflows.competition import Alone, train_alone
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.extract import Extraction, extract_clips
 from mer_core.workflows.features import any_present, present_modalities
@@ -74,7 +75,8 @@ class Scores:
 
     ``everybody`` [N, C] are the saved model's probabilities for all clips, trained on or not. ``seen_held_out`` and
     ``seen_test`` count scored clips whose label an extractor had learnt. ``refitted``: the saved model was fitted to
-    everything afterwards. ``untrained`` are the streams' zero-shot scores, on the held-out clips.
+    everything afterwards. ``untrained`` are the streams' zero-shot scores, on the held-out clips, ``alone`` those
+    of models of one modality each.
     """
 
     held_out: OutOfFold
@@ -86,6 +88,7 @@ class Scores:
     seen_test: int = 0
     refitted: bool = False
     untrained: tuple[ZeroShot, ...] = ()
+    alone: tuple[Alone, ...] = ()
 
 
 def run(
@@ -152,6 +155,9 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
         deployed = deploy(learning, training, space)
     with log.stage("evaluate"):
         scores = evaluate_run(learning, training, deployed, config, space)
+    if config.competition:
+        with log.stage("competition"):
+            scores = replace(scores, alone=train_alone(training, scores.held_out, config, space))
     teller.folds(scores.held_out, training.data)
     write_config(config, folder / "config.toml")
     with log.watch("save"):

@@ -79,7 +79,7 @@ def score_out_of_fold(found: OutOfFold, data: FeatureSet, unit: str, seed: int) 
         data.labels[rows],
         found.labels[rows],
         data.targets.classes,
-        _groups_of(data, rows),
+        groups_of(data, rows),
         unit=unit,
         folds=[int(found.fold[row]) for row in rows] if len(data.folds) > 1 else None,
         seed=seed,
@@ -102,12 +102,10 @@ def score_subsets(model: Model, data: FeatureSet, held_out: OutOfFold, seed: int
     for subset in subsets_of(modalities)[1:]:
         found = out_of_fold(model, keep_modalities(data, subset))
         predictions[subset] = found.labels[rows]
-    return evaluate_subsets(
-        data.labels[rows], predictions, len(data.targets.classes), _groups_of(data, rows), seed=seed
-    )
+    return evaluate_subsets(data.labels[rows], predictions, len(data.targets.classes), groups_of(data, rows), seed=seed)
 
 
-def _groups_of(data: FeatureSet, rows: NDArray[np.int64]) -> list[str | None] | None:
+def groups_of(data: FeatureSet, rows: NDArray[np.int64]) -> list[str | None] | None:
     """The group of each of ``rows``, None where it is unknown; None where no clip has one."""
     found = [] if data.groups is None else [data.groups[row] or None for row in rows]
     return found if any(found) else None

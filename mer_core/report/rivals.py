@@ -1,0 +1,88 @@
+"""The part of a report that tells whether modalities stand in each other's way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from mer_core.report.parts import Part, Score
+from mer_core.report.words import bounds, number
+
+if TYPE_CHECKING:
+    from mer_core.evaluation import Interval, SubsetScore
+    from mer_core.workflows.competition import Alone
+
+
+class Rival(Part):
+    """One modality beside the others; every score is WAF on the same held-out clips, every difference is paired.
+
+    ``alone`` is a model trained on it alone (None unless that was asked for), ``masked`` the fusion given it alone,
+    ``without`` the fusion given all others. ``shortfall`` is alone minus masked: above 0, the fusion makes less of the
+    modality than could be made of it. ``gain`` is the fusion minus alone, ``added`` the fusion minus without.
+    """
+
+    modality: str
+    masked: Score | None = None
+    without: Score | None = None
+    added: Score | None = None
+    alone: Score | None = None
+    shortfall: Score | None = None
+    gain: Score | None = None
+
+    @property
+    def under_used(self) -> bool:
+        """More can be made of the modality than the fusion makes of it, beyond chance."""
+        return self.shortfall is not None and (self.shortfall.low or 0) > 0
+
+
+def rivals(modalities: Sequence[str], subsets: Iterable[SubsetScore], alone: Iterable[Alone] = ()) -> tuple[Rival, ...]:
+    """A line for each of ``modalities``, from subsets that are scored already and models trained alone, if any."""
+    scored = {frozenset(one.modalities): one for one in subsets}
+    trained = {one.modality: one for one in alone}
+    everything = max(scored, key=len, default=frozenset())
+    if len(everything) < 2:
+        return ()
+    return tuple(
+        _rival(name, scored.get(frozenset({name})), scored.get(everything - {name}), trained.get(name))
+        for name in modalities
+        if name in everything
+    )
+
+
+def _rival(name: str, masked: SubsetScore | None, without: SubsetScore | None, alone: Alone | None) -> Rival:
+    return Rival(
+        modality=name,
+        masked=_score(masked.waf if masked else None),
+        without=_score(without.waf if without else None),
+        added=_score(without.gain if without else None),
+        alone=_score(alone.waf if alone else None),
+        shortfall=_score(alone.shortfall if alone else None),
+        gain=_score(alone.gain if alone else None),
+    )
+
+
+def _score(found: Interval | None) -> Score | None:
+    return None if found is None else Score(value=found.value, low=found.low, high=found.high)
+
+
+def sentences(found: Sequence[Rival]) -> Iterator[str]:
+    """What models trained alone say about the fusion, where it is more than chance could explain."""
+    for one in found:
+        if one.under_used and one.alone and one.masked:
+            yield (
+                f"{one.modality.capitalize()} is under-used: trained on it alone, a model reaches WAF"
+                f" {number(one.alone.value)}; the fusion, given {one.modality} alone, {number(one.masked.value)}"
+                f" (difference {difference(one.shortfall)}). Modality dropout is meant for that (--modality-dropout)."
+            )
+        if one.gain is not None and one.gain.high is not None and one.gain.high < 0 and one.alone:
+            yield (
+                f"The fusion loses to a model of {one.modality} alone: WAF {number(one.alone.value)} (fusion minus"
+                f" alone {difference(one.gain)})."
+            )
+
+
+def difference(found: Score | None) -> str:
+    """``+0.105, 0.020 to 0.190``; a dash where there is none."""
+    if found is None or found.value is None:
+        return "–"
+    return number(found.value, sign=True) + ("" if found.low is None else f", {bounds(found)}")
