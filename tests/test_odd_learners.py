@@ -262,3 +262,14 @@ def test_samples_that_a_failed_fit_left_go_after_a_week(tmp_path: Path, space: W
     os.utime(left, (0, 0))
     finetune("memory", data, out=tmp_path / "fit", space=space)
     assert (left.exists(), fresh.exists()) == (False, True)
+
+
+def test_a_fit_that_has_gone_is_missed_before_anything_is_extracted(
+    tmp_path: Path, space: Workspace, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finetune("memory", data, out=tmp_path / "fit", space=space)
+    go(space, data, tmp_path / "run", "memory,letters", fitted={"memory": tmp_path / "fit"})
+    (tmp_path / "fit").rename(tmp_path / "moved")
+    monkeypatch.setattr("mer_core.workflows.run.extract_clips", lambda *_, **__: pytest.fail("too late"))
+    with pytest.raises(DataError, match="there is no fitted extractor in"):
+        run(file=tmp_path / "run" / "config.toml", out=tmp_path / "again", space=space)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mer_core.config import RunConfig
 from mer_core.data.folds import FoldPlan
 from mer_core.engine import ExtractorJob
 from mer_core.errors import DataError, TooLittleDataError
@@ -17,6 +18,7 @@ from mer_core.store import FeatureStore
 from mer_core.workflows.asking import States, ask
 from mer_core.workflows.crossfit import CrossFitting, fit_all, restricted
 from mer_core.workflows.extract import Extraction, engine_settings
+from mer_core.workflows.fitted import refuse_strange
 from mer_core.workflows.fold_tables import Fitted, Part
 from mer_core.workflows.folding import NOTHING
 from mer_core.workflows.train import Training, train_rows
@@ -53,12 +55,7 @@ def learn(extraction: Extraction, space: Workspace) -> Learning:
         TooLittleDataError: nothing can be learnt.
         PluginError: an extractor raised while it was fitted.
     """
-    given = {
-        job.name: load_state(Path(folder))
-        for job in extraction.learners
-        if (folder := extraction.config.streams[job.name].fitted)
-    }
-    _refuse_silent(given)
+    given = given_states(extraction.config, extraction.learners)
     nobody: IntArray = np.empty(0, np.int64)
     fits: dict[str, list[Fitted]] = {name: [(Part(None, nobody), state)] for name, state in given.items()}
     found = ask(extraction, fits, space)  # first, since who has these streams counts in the folds
@@ -73,16 +70,22 @@ def learn(extraction: Extraction, space: Workspace) -> Learning:
     return Learning(extraction=found, rows=rows, plan=plan, fits={**fits, **learnt})
 
 
-def _refuse_silent(given: Mapping[str, FittedState]) -> None:
-    """Refuse fits that do not say what they learnt from: their scores could be anything.
+def given_states(config: RunConfig, jobs: Sequence[ExtractorJob]) -> dict[str, FittedState]:
+    """By stream, what was fitted elsewhere: there, of these plugins and weights, and with a list of what it knows.
 
     Raises:
-        DataError: naming the folder.
+        DataError: naming the folder and what is wrong with it.
     """
-    for name, state in given.items():
-        if not state.keys:
-            what = f"{name}: {state.folder} does not say which clips it learnt from, so no score could be trusted."
-            raise DataError(what, "Give the folder that 'mer finetune' wrote, not that of a model.")
+    found = {}
+    for job in jobs:
+        folder = config.streams[job.name].fitted
+        if folder and job.spec.supervised:
+            state = found[job.name] = load_state(Path(folder))
+            refuse_strange(job, state)
+            if not state.keys:
+                what = f"{job.name}: {folder} does not say which clips it learnt from, so no score could be trusted."
+                raise DataError(what, "Give the folder that 'mer finetune' wrote, not that of a model.")
+    return found
 
 
 def _means(extraction: Extraction, space: Workspace, learners: tuple[ExtractorJob, ...]) -> CrossFitting:

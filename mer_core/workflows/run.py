@@ -26,7 +26,8 @@ from mer_core.workflows.competition import Alone, train_alone
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.extract import Extraction, extract_clips
 from mer_core.workflows.features import any_present, present_modalities
-from mer_core.workflows.learning import Deployed, Learning, deploy, learn
+from mer_core.workflows.jobs import build_jobs
+from mer_core.workflows.learning import Deployed, Learning, deploy, given_states, learn
 from mer_core.workflows.log import RunLog
 from mer_core.workflows.lost import refuse_failed
 from mer_core.workflows.pipeline import save_pipeline
@@ -136,8 +137,10 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
     folder, log = teller.folder, teller.log
     with log.watch("preflight"):
         check_start(config, table.targets, space.catalogue)
+        built = build_jobs(config, space.catalogue, table.targets.classes)
+        given_states(config, built[0])
     with log.stage("extract", clips=len(table.clips)):
-        extraction = extract_clips(config, table, space, learning=True)
+        extraction = extract_clips(config, table, space, built=built, learning=True)
         for upload in extraction.uploads:
             log.write("upload", **upload.document())
         _log_tracebacks(extraction, log)
