@@ -63,7 +63,7 @@ def test_tfn_has_the_published_size_where_asked_and_one_that_fits_elsewhere() ->
     with torch.device("meta"):
         published = made("tfn", hidden=128, width=128).build(streams(DIMS), TARGETS)
     assert published.post_fusion_layer_1.weight.numel() == 129**3 * 128 == 274_776_192
-    assert built("tfn", FOUR, hidden=256).post_fusion_layer_1.weight.shape == (256, 11**4)
+    assert built("tfn", FOUR, hidden=256).post_fusion_layer_1.weight.shape == (256, 8**4)
     assert built("tfn", hidden=8).streams.encoders[0].linear_3.out_features == 8
     with pytest.raises(PluginError, match=r"products of 4 streams .* lmf"):
         built("tfn", FOUR, hidden=256, width=128)
@@ -146,6 +146,8 @@ def test_late_by_stream_and_weights_of_others() -> None:
     assert torch.allclose(module(x, mask).logits.exp(), alone.mean(1), atol=1e-12)
     with pytest.raises(PluginError, match="weights are given for speech, and there are speech, text"):
         built("late", dims, weights={"speech": 1})
+    with pytest.raises(OptionError, match="negative"):
+        built("late", dims, weights={"speech": 1, "text": -1})
     with pytest.raises(PluginError, match="at least one"):
         built("late", dims, weights={"speech": 0, "text": 0})
 

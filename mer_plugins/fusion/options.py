@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from mer_core.plugin import Field, OptionError, Options
 
@@ -40,15 +41,22 @@ class LateOptions(FusionOptions):
 
     by: Literal["modality", "stream"] = "modality"
     """Who predicts: each modality (its streams side by side), or each stream."""
-    weights: Literal["learned", "equal"] | dict[str, Annotated[float, Field(ge=0)]] = "learned"
+    weights: Literal["learned", "equal"] | dict[str, float] = "learned"
     """Of each prediction: learned on the training part, equal, or given: {"speech": 2, "text": 1}."""
+
+    @field_validator("weights")
+    @classmethod
+    def _not_negative(cls, weights: str | dict[str, float]) -> str | dict[str, float]:
+        if isinstance(weights, dict) and not all(0 <= weight < math.inf for weight in weights.values()):
+            raise OptionError("late: a weight is negative or no number.", "Give each at least 0.")
+        return weights
 
 
 class TfnOptions(FusionOptions):
     """Options of the tensor fusion network."""
 
     width: int | None = Field(default=None, ge=1)
-    """Width w of each stream's code, of which M give (w + 1)^M products; by default what 4 million weights allow."""
+    """Width w of each stream's code, of which M give (w + 1)^M products; by default what a million weights allow."""
 
 
 class LmfOptions(FusionOptions):

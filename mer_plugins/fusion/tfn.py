@@ -17,7 +17,7 @@ from mer_plugins.fusion.options import TfnOptions
 
 __all__ = ["Tfn", "TfnModule", "TfnOptions", "outer_product", "with_one"]
 
-CHOSEN, MOST = 1 << 22, 1 << 29
+CHOSEN, MOST = 1 << 20, 1 << 29
 """Weights of the layer after the product: as many as a chosen width may need, and as a given one may."""
 
 
