@@ -71,6 +71,7 @@ def with_features(
         found |= {"features": str(features), "source": found["source"] if manifest else str(features)}
     if not found["features"]:
         _refuse_alone(streams=streams, labels=labels, split=split)
+        _refuse_table(str(found.get("source", "")))
         return found
     if streams is not None:
         found["streams"] = stream_arrays(streams)
@@ -85,6 +86,12 @@ def _refuse_alone(**flags: Any) -> None:
     for name, value in flags.items():
         if value is not None:
             raise UsageError(f"--{name} is for a feature table, and there is none.", "Add --features FILE.npz.")
+
+
+def _refuse_table(source: str) -> None:
+    if source.lower().endswith(".npz"):
+        what = f"--data {source}: these are features, not clips to make features of."
+        raise UsageError(what, f"Write mer train --features {source} --streams NAME,NAME.")
 
 
 def refuse_extraction(features: str, **flags: Any) -> None:

@@ -380,6 +380,8 @@ def test_flags_that_need_a_table_say_so(npz: Path, capsys: pytest.CaptureFixture
     ):
         assert run_app(["train", *flags]) == 2
         assert said in capsys.readouterr().err
+    assert run_app(["run", "--data", str(npz)]) == 2
+    assert f"Write mer train --features {npz} --streams" in capsys.readouterr().err
 
 
 def test_real_recordings_train(real_data: Path, tmp_path: Path) -> None:
