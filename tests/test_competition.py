@@ -17,9 +17,9 @@ from mer_core.errors import PluginError
 from mer_core.evaluation import Interval, SubsetScore
 from mer_core.report.html import render_html
 from mer_core.report.model import RunReport
-from mer_core.report.rivals import Rival, rivals, sentences
+from mer_core.report.rivals import Alone, Rival, rivals, sentences
 from mer_core.workflows import competition as work
-from mer_core.workflows.competition import Alone, only
+from mer_core.workflows.competition import only
 from mer_core.workflows.workspace import open_workspace
 
 COUNT = 90
@@ -41,7 +41,7 @@ def features(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> RunReport:
     folder = tmp_path_factory.mktemp("competition")
-    options = {"epochs": 40, "modality_dropout": 0.0, "batch_size": 16, "lr": 3e-3}
+    options = {"epochs": 25, "modality_dropout": 0.0, "batch_size": 16, "lr": 3e-3}
     return mer_core.run(
         features=features(folder),
         streams=["speech", "text"],

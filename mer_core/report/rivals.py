@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mer_core.report.parts import Part, Score
@@ -10,7 +11,23 @@ from mer_core.report.words import bounds, number
 
 if TYPE_CHECKING:
     from mer_core.evaluation import Interval, SubsetScore
-    from mer_core.workflows.competition import Alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """A model trained on one modality, over the fusion's folds, clips and options; or the ``reason`` there is none.
+
+    Args:
+        waf: of its out-of-fold predictions.
+        shortfall: that minus the WAF of the fusion when it is given this modality alone, paired.
+        gain: WAF of the fusion minus ``waf``, paired.
+    """
+
+    modality: str
+    waf: Interval | None = None
+    shortfall: Interval | None = None
+    gain: Interval | None = None
+    reason: str = ""
 
 
 class Rival(Part):

@@ -8,7 +8,7 @@ same modality and no other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,28 +16,12 @@ from numpy.typing import NDArray
 from mer_core.config import RunConfig
 from mer_core.errors import MerError
 from mer_core.evaluation import Interval, evaluate_subsets
+from mer_core.report.rivals import Alone
 from mer_core.types import FeatureSet
 from mer_core.workflows.features import keep_modalities, present_modalities
 from mer_core.workflows.scoring import OutOfFold, groups_of, out_of_fold
 from mer_core.workflows.train import Training, train_rows
 from mer_core.workflows.workspace import Workspace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alone:
-    """A model trained on one modality, over the fusion's folds, clips and options; or the ``reason`` there is none.
-
-    Args:
-        waf: of its out-of-fold predictions.
-        shortfall: that minus the WAF of the fusion when it is given this modality alone, paired.
-        gain: WAF of the fusion minus ``waf``, paired.
-    """
-
-    modality: str
-    waf: Interval | None = None
-    shortfall: Interval | None = None
-    gain: Interval | None = None
-    reason: str = ""
 
 
 def train_alone(training: Training, held_out: OutOfFold, config: RunConfig, space: Workspace) -> tuple[Alone, ...]:

@@ -19,10 +19,11 @@ from mer_core.engine import ClipFailure
 from mer_core.errors import EnvironmentProblem, UsageError
 from mer_core.evaluation import Evaluation, SubsetScore
 from mer_core.report.model import RunReport
+from mer_core.report.rivals import Alone
 from mer_core.settings import Settings, refuse_unknown
 from mer_core.spec import TRANSCRIPT
 from mer_core.workflows.account import build_report
-from mer_core.workflows.competition import Alone, train_alone
+from mer_core.workflows.competition import train_alone
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.extract import Extraction, extract_clips
 from mer_core.workflows.features import any_present, present_modalities
@@ -76,8 +77,7 @@ class Scores:
 
     ``everybody`` [N, C] are the saved model's probabilities for all clips, trained on or not. ``seen_held_out`` and
     ``seen_test`` count scored clips whose label an extractor had learnt. ``refitted``: the saved model was fitted to
-    everything afterwards. ``untrained`` are the streams' zero-shot scores, on the held-out clips, ``alone`` those
-    of models of one modality each.
+    everything afterwards. On held-out clips, ``untrained`` are zero-shot scores, ``alone`` those of one modality each.
     """
 
     held_out: OutOfFold
