@@ -41,7 +41,7 @@ def features(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> RunReport:
     folder = tmp_path_factory.mktemp("competition")
-    options = {"epochs": 25, "modality_dropout": 0.0, "batch_size": 16, "lr": 3e-3}
+    options = {"epochs": 40, "modality_dropout": 0.0, "batch_size": 16, "lr": 3e-3}
     return mer_core.run(
         features=features(folder),
         streams=["speech", "text"],
