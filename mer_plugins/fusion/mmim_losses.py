@@ -17,7 +17,8 @@ class Likelihood(nn.Module):
     """How likely y is given x, under a Gaussian whose mean and variance x predicts, up to a constant.
 
     Without ``normaliser`` the variance's own term is left out, as in the authors' code: the sum over columns of
-    -(mean - y)^2 / (2 variance).
+    -(mean - y)^2 / (2 variance). With it, y has no gradient: the most likely y is a constant one, and y's entropy,
+    which would hold against that, is not estimated.
     """
 
     def __init__(self, hidden: int, normaliser: bool) -> None:
@@ -27,6 +28,7 @@ class Likelihood(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor, rows: Tensor) -> Tensor:
         """[B, H] twice and bool [B] -> the mean over ``rows``, zero without any."""
+        y = y.detach() if self.normaliser else y
         log_variance = LIMIT * torch.tanh(self.log_variance(x) / LIMIT)
         each = -(self.mean(x) - y).square() / (2 * log_variance.exp())
         if self.normaliser:

@@ -93,8 +93,8 @@ class MmimOptions(FusionOptions):
     """Weight of the likelihood of each other stream given the anchor (beta)."""
     cpc_layers: int = Field(default=1, ge=1)
     """Layers that predict a stream from the fused vector."""
-    normaliser: bool = True
-    """Count the variance's own term in the likelihood; the published code does not, so a boundless one wins there."""
+    normaliser: bool = False
+    """Count the variance's own term in the likelihood, as the published code does not; y itself then has no gradient."""
 
 
 class TransformerOptions(FusionOptions):
