@@ -94,7 +94,7 @@ class MmimOptions(FusionOptions):
     cpc_layers: int = Field(default=1, ge=1)
     """Layers that predict a stream from the fused vector."""
     normaliser: bool = False
-    """Count the variance's own term in the likelihood, as the published code does not; y itself then has no gradient."""
+    """Count the variance's own term in the likelihood (the published code does not); y then has no gradient."""
 
 
 class TransformerOptions(FusionOptions):
