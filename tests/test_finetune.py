@@ -48,7 +48,7 @@ def test_it_learns_from_the_training_split_and_says_what(tmp_path: Path, space: 
     again = finetune("memory", data, out=tmp_path / "fit", options=["memory.scale=2.0"], space=space)
     assert again.facts == state.facts
     assert len(Memory.fitted) == 1, "what is finished is not fitted again"
-    with pytest.raises(UsageError, match="holds a fit of another options"):
+    with pytest.raises(UsageError, match="holds a fit of other options"):
         finetune("memory", data, out=tmp_path / "fit", space=space)
 
 

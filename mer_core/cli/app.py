@@ -79,7 +79,7 @@ def run_app(arguments: list[str]) -> int:
         return _report(error, as_json)
     code = result if isinstance(result, int) else 0
     if code == INTERRUPTED:
-        _tell_interrupted(as_json)
+        _tell_interrupted(as_json, next(iter(arguments), ""))
     return code
 
 
@@ -115,9 +115,13 @@ def _as_ours(error: Exception) -> MerError | None:
     return None
 
 
-def _tell_interrupted(as_json: bool) -> None:
+KEPT = {finetune.NAME: "Decoded clips are kept, and what was learnt up to the last checkpoint"}
+"""What an interrupted command leaves, where that is not features."""
+
+
+def _tell_interrupted(as_json: bool, command: str) -> None:
     message = "Interrupted."
-    hint = "What was extracted is kept; run the same command again to go on."
+    hint = f"{KEPT.get(command, 'What was extracted is kept')}; run the same command again to go on."
     if as_json:
         from mer_core.cli.output import print_json
 

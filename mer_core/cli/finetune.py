@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
     from mer_core.fitted import FittedState
 
 NAME = "finetune"
+
+LONG = 6
+"""So many numbers in a row are written out."""
+
+DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
 
 
 def command(
@@ -40,14 +47,19 @@ def command(
     json: flags.Json = False,
 ) -> None:
     """Fit an extractor to the labelled clips of the training split; run again after a kill to go on."""
+    from mer_core.cli.extract import print_note
     from mer_core.cli.progress import show_progress
+    from mer_core.fitted import find_state
+    from mer_core.spec import ExtractorSpec
     from mer_core.workflows.finetune import finetune
     from mer_core.workflows.workspace import open_workspace
 
     first = os.environ.get("RANK", "0") == "0"
     folder = out or Path(name.rpartition("/")[2])
+    notice = print_note if first and not json else None
     with show_progress(quiet=json or not first) as progress:
-        space = open_workspace(cache, workers=workers, progress=progress if first else None)
+        space = open_workspace(cache, workers=workers, progress=progress if first else None, notice=notice)
+        before = find_state(folder)
         state = finetune(
             name,
             data,
@@ -65,7 +77,7 @@ def command(
     if first and json:
         print_json(document(state))
     elif first:
-        _show(name, state)
+        show(state, name, space.catalogue.find(ExtractorSpec, name).modality, new=before is None)
 
 
 def document(state: FittedState) -> dict[str, Any]:
@@ -78,27 +90,36 @@ def _size(state: FittedState) -> int:
     return sum(file.stat().st_size for file in state.folder.iterdir() if file.is_file())
 
 
-def _show(name: str, state: FittedState) -> None:
-    from rich.text import Text
+def show(state: FittedState, name: str, modality: str, new: bool = True) -> None:
+    """What was fitted, how it went, and the command that goes on with it."""
+    from rich.markup import escape
+    from rich.table import Table
 
     from mer_core.report.words import count, size
 
-    console = stdout_console()
-    facts = state.facts
-    console.print(Text.assemble(("Fitted   ", "bold"), f"{name} to {count(facts['clips'], 'clip')}"))
-    console.print(Text.assemble(("Classes  ", "bold"), ", ".join(facts["classes"])))
+    facts, console = state.facts, stdout_console()
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    when = "" if new else ", by an earlier command"
+    table.add_row("Fitted", f"{escape(name)} to {count(facts['clips'], 'clip')}{when}")
+    table.add_row("Classes", escape(", ".join(facts["classes"])))
     for key, value in facts.get("summary", {}).items():
-        console.print(Text.assemble((f"{key.replace('_', ' ').capitalize():<8} ", "bold"), _told(value)))
-    console.print(Text.assemble(("Wrote    ", "bold"), f"{state.folder}/ ({size(_size(state))})"))
-    console.print(Text(f"  mer run --fitted {name}={state.folder} --extractor ...={name}", "dim"))
+        if value not in ("", [], {}, None) and value != facts.get(key):
+            table.add_row(escape(key.replace("_", " ").capitalize()), escape(told(value)))
+    table.add_row("Wrote" if new else "Lies in", f"{escape(str(state.folder))}/ ({size(_size(state))})")
+    console.print(table)
+    line = f"mer run --extractor {modality}={name} --fitted {quote(f'{name}={state.folder}')}"
+    console.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
 
 
-def _told(value: Any) -> str:
-    """A fact of the summary, numbers short."""
+def told(value: Any) -> str:
+    """A fact of the summary: numbers short, of a long row of them the first and the last, of a digest its beginning."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
-        return ", ".join(map(_told, value))
+        numbers = len(value) > LONG and all(isinstance(one, int | float) for one in value)
+        return f"{told(value[0])} → {told(value[-1])} ({len(value)} values)" if numbers else ", ".join(map(told, value))
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_told(item)}" for key, item in value.items())
-    return str(value)
+        return ", ".join(f"{key} {told(item)}" for key, item in value.items())
+    return DIGEST.sub(r"\1...", str(value))

@@ -17,12 +17,12 @@ from mer_core.config import RunConfig
 from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.engine import DeriverJob, EngineSettings, ExtractorJob
 from mer_core.fitted import FittedState
-from mer_core.protocols import Progress
 from mer_core.spec import ExtractorSpec
 from mer_core.store import FeatureStore
 from mer_core.types import FeatureSet, Fold, StreamData, StreamInfo
 from mer_core.workflows.decoded import DecodedClips, decoded
 from mer_core.workflows.features import any_present
+from mer_core.workflows.fit_progress import fit_progress
 from mer_core.workflows.fits import Lesson, fit_extractor
 from mer_core.workflows.fold_tables import Fitted, Part
 from mer_core.workflows.folding import plan_training
@@ -107,13 +107,8 @@ class CrossFitting:
         )
         entry = self.space.catalogue.entry(ExtractorSpec, self.config.streams[job.name].extractor)
         folder, device = self.space.cache.fits / "states", pick_device(self.config.device)
-        return fit_extractor(job, entry, lesson, clips, folder, device, _renamed(self.space.progress, told))
-
-
-def _renamed(progress: Progress | None, told: str) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda stage, done, total, note: progress(told, done, total, f"{stage} {note}".strip())
+        progress = fit_progress(self.space.progress, self.space.notice, told)
+        return fit_extractor(job, entry, lesson, clips, folder, device, progress)
 
 
 def fit_all(work: CrossFitting, kind: str = "") -> tuple[IntArray, FoldPlan, dict[str, list[Fitted]]]:

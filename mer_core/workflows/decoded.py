@@ -163,6 +163,7 @@ def decoded(
     hasher = ContentHasher(state_folder(settings.state_dir, store), settings.verify)
     names = {clip.id: name for clip in clips if (name := _name(clip, job, derivers, hasher))}
     look = _looking(job, Keep(cache, names), about)
+    progress = _decoding(progress)
     report = run_engine(clips, [look], derivers, store, settings, progress)
     own = order_derivers([look], derivers)
     lookup = Lookup([look], own, Tables(store, (*own, look), False), hasher)
@@ -176,6 +177,13 @@ def decoded(
 
     yield DecodedClips(clips, keys, look, lookup, again)
     shutil.rmtree(cache.folder, ignore_errors=True)
+
+
+def _decoding(progress: Progress | None) -> Progress | None:
+    """The engine's own pass under another name: nothing is extracted yet."""
+    if progress is None:
+        return None
+    return lambda stage, done, total, note: progress("decode" if stage == "extract" else stage, done, total, note)
 
 
 def _looking(job: ExtractorJob, options: Keep, about: Mapping[str, Any]) -> ExtractorJob:

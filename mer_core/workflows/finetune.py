@@ -23,6 +23,7 @@ from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.decoded import decoded
 from mer_core.workflows.extract import engine_settings
 from mer_core.workflows.features import label_indices
+from mer_core.workflows.fit_progress import fit_progress
 from mer_core.workflows.fits import LOCK, WORK, Lesson, fit_extractor
 from mer_core.workflows.jobs import build_jobs
 from mer_core.workflows.workspace import Workspace, open_workspace, pick_device
@@ -97,7 +98,8 @@ def finetune_config(config: RunConfig, out: Path, space: Workspace) -> FittedSta
     samples = space.cache.fits / f"samples-{rank}" if rank else space.cache.fits / "samples"
     progress, device = space.progress, _own_device(pick_device(config.device))
     with decoded(job, derivers, chosen, samples, store, settings, progress) as clips:
-        return fit_extractor(_able(job), entry, lesson, clips, out, device, progress, whole=True, keep=not rank)
+        tell = fit_progress(progress, space.notice)
+        return fit_extractor(_able(job), entry, lesson, clips, out, device, tell, whole=True, keep=not rank)
 
 
 def refuse_other(out: Path) -> None:

@@ -25,6 +25,7 @@ from mer_core.spec import digest
 from mer_core.store.locks import locked
 from mer_core.types import Sample, Supervision
 from mer_core.workflows.decoded import DecodedClips
+from mer_core.workflows.fit_progress import STAGE, WAIT
 from mer_core.workflows.fitted import describe
 from mer_core.workflows.seen import clip_marks
 
@@ -38,6 +39,13 @@ LOCK = "lock"
 """Held in ``work`` while a process fits, so that another one waits instead."""
 
 WAIT_SECONDS = 0.5
+
+DIFFERENT = {
+    "options": "other options",
+    "content": "other weights",
+    "training": "other clips, other labels or another seed",
+}
+"""What a fit may be of that is not the one that is wanted."""
 
 ARRAYS = {
     "bool",
@@ -133,6 +141,7 @@ def _fitted(
     keep: bool,
 ) -> FittedState:
     """What the extractor learns, saved in ``home`` unless it is not to be kept."""
+    supervision.tell(STAGE, 0, 0, "loading")
     instance = make_instance(job, device)
     with blame(entry, "fit"):
         state = instance.fit(samples, supervision)
@@ -162,7 +171,7 @@ def alone(lock: Path, progress: Progress | None) -> Iterator[None]:
     with ExitStack() as held:
         while not _taken(lock, held):
             if progress is not None:
-                progress("wait", 0, 1, "for another process that fits the same")
+                progress(WAIT, 0, 1, "for another process that fits the same")
             time.sleep(WAIT_SECONDS)
         yield
 
@@ -190,8 +199,8 @@ def _refuse_another(known: FittedState, facts: Mapping[str, Any]) -> None:
     kinds = ("extractor", "version", "options", "content", "training")
     other = [key for key in kinds if known.facts.get(key) != wanted[key]]
     if other:
-        what = {"training": "clips, labels or seed", "content": "content of weights"}.get(other[0], other[0])
-        raise UsageError(f"{known.folder} holds a fit of another {what}.", "Name a new folder, or remove it.")
+        what = DIFFERENT.get(other[0], f"another {other[0]}")
+        raise UsageError(f"{known.folder} holds a fit of {what}.", "Name a new folder, or remove it.")
 
 
 def _facts(job: ExtractorJob, lesson: Lesson, rows: IntArray, keys: Sequence[str]) -> dict[str, Any]:

@@ -201,7 +201,7 @@ class Tuning:
             at.best = {"epoch": at.epoch + 1, "right": right, "loss": loss, "trained": self.model.trained()}
         assert at.scores is not None
         at.scores.append(round(right, 6))
-        return f", inner accuracy {right:.1%}"
+        return f", inner {right:.1%}"
 
     @torch.no_grad()
     def _judged(self) -> tuple[float, float]:
@@ -226,7 +226,8 @@ class Tuning:
         self.optimizer.load_state_dict(found["optimizer"])
         self.scaler.load_state_dict(found["scaler"])
         self.place = Place(**found["place"])
-        self._say(f"going on after {self.place.epoch} of {self.epochs} epochs")
+        steps = f" and {self.place.step} of {self.steps} steps" if self.place.step else ""
+        self._say(f"going on after {self.place.epoch} of {self.epochs} epochs{steps}")
 
     def _save(self) -> None:
         self._last = time.monotonic()
