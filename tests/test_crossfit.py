@@ -16,7 +16,11 @@ from mer_core.workflows.run import RunResult
 from mer_core.workflows.workspace import Workspace
 
 CLASSES = ("angry", "happy", "sad")
-SMALL: dict[str, Any] = {"trainer_options": {"epochs": 60, "lr": 0.005}, "extractors": {"text": "memory"}, "modalities": ["text"]}
+SMALL: dict[str, Any] = {
+    "trainer_options": {"epochs": 60, "lr": 0.005},
+    "extractors": {"text": "memory"},
+    "modalities": ["text"],
+}
 
 
 @pytest.fixture

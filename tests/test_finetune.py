@@ -101,7 +101,7 @@ def test_a_state_of_another_plugin_or_damaged_is_refused(tmp_path: Path, space: 
     finetune("memory", data, out=tmp_path / "fit", space=space)
     facts = json.loads((tmp_path / "fit" / "state.json").read_text(encoding="utf-8"))
     (tmp_path / "fit" / "state.json").write_text(json.dumps({**facts, "version": "0"}), encoding="utf-8")
-    with pytest.raises(DataError, match="a state of .*memory.* version 0, not of .*memory.* version 1"):
+    with pytest.raises(DataError, match=r"a state of .*memory.* version 0, not of .*memory.* version 1"):
         run(data, out=tmp_path / "run", space=space, fitted={"memory": tmp_path / "fit"}, **SMALL)
     (tmp_path / "fit" / "state.json").write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match="is damaged"):
