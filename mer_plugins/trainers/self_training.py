@@ -119,7 +119,7 @@ def self_train(
             break
     kept = state.better() if options.pseudo_final == "best" else len(state.facts) - 1
     model = models[kept] if options.pseudo_final == "best" else models[-1]
-    model.summary["contaminated"] = options.pseudo_from == "ensemble" and bool(data.folds)
+    model.summary["contaminated"] = options.pseudo_from == "ensemble" and bool(data.folds) and any(state.pseudo)
     model.summary["self_training"] = _facts(trainer, data, state, len(pool), kept, stopped)
     return model
 
