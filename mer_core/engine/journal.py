@@ -99,8 +99,7 @@ class Journal:
         self._lock = threading.Lock()
         self._count = 0
         self.jobs = None if jobs is None else frozenset(jobs)
-        if jobs is not None:
-            self._write({"n": 0, "jobs": sorted(jobs)})
+        self._head = b"" if self.jobs is None else _line({"n": 0, "jobs": sorted(self.jobs)})
 
     def begin(self, clip: Clip, deaths: int = 0, limit: int = 0) -> int:
         """Note that something risky begins with ``clip``; returns the number to :meth:`end` it with.
@@ -141,10 +140,15 @@ class Journal:
                 os.close(handle)
 
     def _write(self, entry: Mapping[str, Any]) -> None:
-        line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        """Append a line; the first one comes behind what says whose journal it is."""
         with self._lock, writing(self.path):
             if self._handle is not None:
-                os.write(self._handle, line)
+                os.write(self._handle, self._head + _line(entry))
+                self._head = b""
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, ensure_ascii=False).encode() + b"\n"
 
 
 def _create_locked(path: Path) -> int:
