@@ -145,7 +145,7 @@ def make_config(
             saved.get("trainer"),
             trainer,
             preset_spec.trainer,
-            protocol_spec.trainer_options if protocol_spec else {},
+            {**preset_spec.trainer_options, **(protocol_spec.trainer_options if protocol_spec else {})},
             trainer_options or {},
             asked,
         ),

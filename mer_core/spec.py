@@ -212,7 +212,7 @@ class PresetSpec(PluginSpec):
     """A named choice of plugins: what ``--preset NAME`` stands for.
 
     ``extractors`` maps a modality to the names of its extractors, ``extractor_options`` such a name to the
-    options that the preset gives it. A preset called ``NAME-LANGUAGE`` is also chosen by ``--preset NAME
+    options that the preset gives it, ``trainer_options`` those of the trainer. A preset called ``NAME-LANGUAGE`` is also chosen by ``--preset NAME
     --language LANGUAGE``.
     """
 
@@ -225,6 +225,7 @@ class PresetSpec(PluginSpec):
     trainer: str = "cv"
     pooling: str = "mean_std"
     extractor_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    trainer_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,6 +76,7 @@ PRESETS = [
         },
         derivers={"faces": "haar", "ranking": "gpt-ranking"},
         pooling="mean_var",
+        trainer_options={"modality_dropout": 0.3, "self_training": "class-balanced"},
     ),
 ]
 

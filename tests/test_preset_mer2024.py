@@ -50,6 +50,7 @@ def test_on_the_sample(tmp_path: Path, weights: Path, server: Server, monkeypatc
     assert report["metrics"]["cv"]["contaminated"] == 0
     assert [one["stream"] for one in report["baselines"]] == ["image:clip"]
     assert report["model"]["options"]["modality_dropout"] == 0.3
+    assert report["self_training"]["method"] == "class-balanced"
     assert len(server.questions) > 0
     everything = "".join(path.read_text("utf-8", "ignore") for path in (tmp_path / "run").rglob("*") if path.is_file())
     assert KEY not in everything
@@ -67,5 +68,6 @@ def test_on_real_clips(tmp_path: Path, weights: Path, server: Server, real_data:
     assert {one["name"]: one["dim"] for one in report["streams"]} == WIDTHS
     assert report["metrics"]["cv"] is None
     assert report["failures"] == []
+    assert report["self_training"]["pool"] == 4
     assert len(server.questions) == 7
     assert run_app(["predict", "--model", str(tmp_path / "run" / "model"), str(real_data / "clips.csv"), "--json"]) == 0
