@@ -212,8 +212,8 @@ class PresetSpec(PluginSpec):
     """A named choice of plugins: what ``--preset NAME`` stands for.
 
     ``extractors`` maps a modality to the names of its extractors, ``extractor_options`` such a name to the
-    options that the preset gives it, ``trainer_options`` those of the trainer. A preset called ``NAME-LANGUAGE`` is also chosen by ``--preset NAME
-    --language LANGUAGE``.
+    options that the preset gives it, ``trainer_options`` those of the trainer. A preset called ``NAME-LANGUAGE``
+    is also chosen by ``--preset NAME --language LANGUAGE``.
     """
 
     kind: ClassVar[str] = "preset"
