@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 def finite(value: Any) -> Any:
+    """``value``, or None in place of a number that is NaN or infinite."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

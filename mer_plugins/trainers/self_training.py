@@ -141,8 +141,7 @@ def _facts(
 
 def _pool(data: TrainingData) -> Rows:
     """Unlabelled rows that have a stream."""
-    there = np.any([data.features(name, 0 if data.folds else None).present for name in data.streams], axis=0)
-    found: Rows = np.flatnonzero((data.labels < 0) & there)
+    found: Rows = np.flatnonzero((data.labels < 0) & _present(data, 0))
     return found
 
 
@@ -210,7 +209,7 @@ def _label(
     for fold in every:
         mine = np.mean(whole, axis=0) if shared else whole[fold]
         others = [np.mean(found, axis=0) if shared else found[fold] for found in parts.values()]
-        present = [_present(data, name, fold)[pool] for name in parts]
+        present = [_present(OneModality(data, name), fold)[pool] for name in parts]
         allowed = agreed(mine.argmax(axis=1), [one.argmax(axis=1) for one in others], present, options.pseudo_agreement)
         own = state.pseudo[fold]
         fresh = np.asarray([row not in own for row in pool.tolist()])
@@ -253,8 +252,7 @@ def _singles(
     return {name: trainer.fit_members(fusion, OneModality(data, name), seed, progress, pseudo) for name in names}
 
 
-def _present(data: TrainingData, modality: str, fold: int) -> NDArray[np.bool_]:
-    """bool [N]: the clip has a stream of the modality."""
-    own = [name for name, info in data.streams.items() if info.modality == modality]
-    seen = [data.features(name, fold if data.folds else None).present for name in own]
+def _present(data: TrainingData, fold: int) -> NDArray[np.bool_]:
+    """bool [N]: the clip has any of the streams."""
+    seen = [data.features(name, fold if data.folds else None).present for name in data.streams]
     return np.asarray(np.any(seen, axis=0), np.bool_)
