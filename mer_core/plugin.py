@@ -38,6 +38,7 @@ from mer_core.protocols import (
     SupervisedExtractor,
     Trainer,
     TrainingData,
+    ValueModel,
 )
 from mer_core.spec import (
     API_VERSION,
@@ -67,6 +68,7 @@ from mer_core.types import (
     Frames,
     FrameStream,
     FusionOutput,
+    Head,
     Missing,
     Sample,
     StreamData,
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
     from pydantic import Field
 
     from mer_core.aliases import BoolArray, FloatArray, ImageArray, IntArray
+    from mer_core.frames import pad_clips, take_clips
     from mer_core.options import NoOptions, Options
     from mer_core.presence import Absent, clear_hidden, clear_input, clear_weights
 
@@ -96,6 +99,8 @@ _LAZY = {
     "clear_hidden": "mer_core.presence",
     "clear_input": "mer_core.presence",
     "clear_weights": "mer_core.presence",
+    "pad_clips": "mer_core.frames",
+    "take_clips": "mer_core.frames",
 }
 
 __all__ = [
@@ -129,6 +134,7 @@ __all__ = [
     "Fusion",
     "FusionOutput",
     "FusionSpec",
+    "Head",
     "ImageArray",
     "Input",
     "IntArray",
@@ -163,12 +169,15 @@ __all__ = [
     "TrainerSpec",
     "TrainingData",
     "UsageError",
+    "ValueModel",
     "Weights",
     "clear_hidden",
     "clear_input",
     "clear_weights",
     "content_digest",
     "hookimpl",
+    "pad_clips",
+    "take_clips",
 ]
 
 

@@ -130,6 +130,16 @@ class TrainingData(Protocol):
         ...
 
     @property
+    def votes(self) -> NDArray[np.float64] | None:
+        """[N, C] shares of raters who chose each class, NaN rows where nobody voted; None where there are none."""
+        ...
+
+    @property
+    def values(self) -> NDArray[np.float64] | None:
+        """[N, V] continuous targets, NaN where unknown; None where ``targets.values`` is empty."""
+        ...
+
+    @property
     def groups(self) -> tuple[str, ...] | None:
         """[N] speaker (or other group) of each clip, "" where unknown; None where all are."""
         ...
@@ -180,6 +190,15 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
+class ValueModel(Model, Protocol):
+    """A model that also predicts continuous targets."""
+
+    def predict_values(self, features: Mapping[str, StreamData], fold: int | None = None) -> NDArray[np.float64]:
+        """[N, V] in the order of ``targets.values``: the mean over members, or that of fold ``fold`` alone."""
+        ...
+
+
 class Trainer(Protocol):
     """Fits a fusion. ``__init__(options, device)``."""
 
@@ -212,4 +231,5 @@ __all__ = [
     "SupervisedExtractor",
     "Trainer",
     "TrainingData",
+    "ValueModel",
 ]

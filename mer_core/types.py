@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -215,11 +216,16 @@ class StreamData:
     """One stream over N clips: ``values`` float32 [N, D], ``present`` bool [N].
 
     Rows where ``present`` is False may hold anything, NaN included, and never reach an output.
+
+    At frame level ``values`` [S, D] holds the frames of all clips one after the other, perhaps in a file that is
+    mapped into memory and in half precision; ``offsets`` int64 [N, 2] says where each clip's begin and end. A clip
+    that is present has at least one. :mod:`mer_core.frames` takes clips and makes batches of either level.
     """
 
     info: StreamInfo
     values: FloatArray
     present: BoolArray
+    offsets: IntArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +243,9 @@ class FeatureSet:
     ``labels`` [N] index ``targets.classes``, -1 where unlabelled. ``groups`` [N] are speakers (or
     another group), "" for a clip whose group is unknown, None where all are. ``splits`` [N] are those of
     the manifest, None where it has none; clips of ``test`` never reach a trainer. ``fold_tables`` holds, per
-    fold, the streams that differ by fold because a supervised extractor made them.
+    fold, the streams that differ by fold because a supervised extractor made them. ``votes`` [N, C] are the
+    shares of raters who chose each class, NaN rows where nobody voted, None where ``targets.votes`` is False;
+    ``values`` [N, V] are the continuous targets, NaN where unknown, None where there are none.
     """
 
     ids: tuple[str, ...]
@@ -248,6 +256,8 @@ class FeatureSet:
     splits: tuple[str | None, ...] | None = None
     folds: tuple[Fold, ...] = ()
     fold_tables: Mapping[int, Mapping[str, StreamData]] = field(default_factory=dict)
+    votes: NDArray[np.float64] | None = None
+    values: NDArray[np.float64] | None = None
 
     @property
     def streams(self) -> Mapping[str, StreamInfo]:
@@ -295,16 +305,30 @@ class Supervision:
             self.progress(stage, done, total, note)
 
 
+class Head(NamedTuple):
+    """A further prediction of a fusion that learns from the targets, too: that of one modality alone, say.
+
+    ``logits`` [B, C] and ``values`` [B, V] as in :class:`FusionOutput`; ``weights`` [B] multiply each clip's loss of
+    them, 0 where the clip is not to be learnt from.
+    """
+
+    logits: Tensor
+    values: Tensor
+    weights: Tensor
+
+
 class FusionOutput(NamedTuple):
     """What a fusion returns for a batch of B clips. No field is ever None.
 
     ``logits`` [B, C]; ``values`` [B, V] for continuous targets (V may be 0); ``losses`` maps the
-    name of an auxiliary loss to a scalar tensor and is added to the main loss.
+    name of an auxiliary loss to a scalar tensor and is added to the main loss. The loss of each of
+    ``heads``, computed as the main one is, is added in training; nothing else looks at them.
     """
 
     logits: Tensor
     values: Tensor
     losses: dict[str, Tensor]
+    heads: Mapping[str, Head] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

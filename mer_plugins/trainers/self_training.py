@@ -50,6 +50,16 @@ class OneModality:
         return self.data.labels
 
     @property
+    def votes(self) -> NDArray[np.float64] | None:
+        """As there."""
+        return self.data.votes
+
+    @property
+    def values(self) -> NDArray[np.float64] | None:
+        """As there."""
+        return self.data.values
+
+    @property
     def groups(self) -> tuple[str, ...] | None:
         """As there."""
         return self.data.groups
