@@ -2,6 +2,9 @@
 
 Everything is computed from confusion matrices (rows: truth, columns: prediction), so that a
 bootstrap is one matrix product. Labels are integers 0..C-1; -1 means unlabelled.
+
+Predictions are [N], or [S, N] of S seeds. Then every score is the mean over seeds, and so is every resample's, the
+same clips or speakers being drawn for all seeds: seeds are averaged and never counted as samples.
 """
 
 from __future__ import annotations
@@ -13,6 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mer_core.confusions import (
+    METRICS,
+    Scores,
+    checked,
+    confusion,
+    mean_rates,
+    of_seeds,
+    rates,
+    scores,
+    weighted_f1,
+)
 from mer_core.errors import DataError
 from mer_core.resampling import resamples, units_of
 
@@ -22,7 +36,25 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
-METRICS = ("waf", "uar", "accuracy", "macro_f1")
+__all__ = [
+    "FEW_GROUPS",
+    "METRICS",
+    "Evaluation",
+    "GroupScore",
+    "Interval",
+    "Scores",
+    "SubsetScore",
+    "bootstrap",
+    "confusion",
+    "evaluate_predictions",
+    "evaluate_subsets",
+    "paired_difference",
+    "per_group",
+    "rates",
+    "scores",
+    "weighted_f1",
+]
+
 FEW_GROUPS = 10
 """With fewer groups than this, each one's score is listed: their interval alone says too little."""
 
@@ -34,27 +66,6 @@ class Interval:
     value: float
     low: float = float("nan")
     high: float = float("nan")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
-    """Scores of N predictions; arrays are [C] in class order, ``confusion`` is [C, C].
-
-    A class without support has recall 0, one that was never predicted has precision 0 (as
-    scikit-learn's ``zero_division=0``); ``support`` and ``predicted`` tell these cases apart.
-    """
-
-    n: int
-    waf: float
-    uar: float
-    accuracy: float
-    macro_f1: float
-    precision: FloatArray
-    recall: FloatArray
-    f1: FloatArray
-    support: IntArray
-    predicted: IntArray
-    confusion: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,73 +111,6 @@ class SubsetScore:
     gain: Interval
 
 
-def confusion(y: ArrayLike, pred: ArrayLike, n_classes: int) -> IntArray:
-    """Confusion matrix [C, C]: rows are true classes, columns predicted ones.
-
-    Raises:
-        DataError: if lengths differ or a class index is outside 0..C-1.
-    """
-    truth, guess = _checked(y, pred, n_classes)
-    cells = np.bincount(truth * n_classes + guess, minlength=n_classes**2)
-    return cells.reshape(n_classes, n_classes).astype(np.int64)
-
-
-def _checked(y: ArrayLike, pred: ArrayLike, n_classes: int) -> tuple[IntArray, IntArray]:
-    truth, guess = np.asarray(y, dtype=np.int64).ravel(), np.asarray(pred, dtype=np.int64).ravel()
-    if len(truth) != len(guess):
-        raise DataError(f"{len(truth)} labels but {len(guess)} predictions.", "Give one prediction per label.")
-    for name, values in (("label", truth), ("prediction", guess)):
-        if len(values) and not (values.min() >= 0 and values.max() < n_classes):
-            raise DataError(f"A {name} is outside the {n_classes} classes.", "Leave unlabelled clips out.")
-    return truth, guess
-
-
-def _ratio(top: Any, bottom: Any, empty: float = 0.0) -> Any:
-    bottom = np.asarray(bottom, dtype=np.float64)
-    return np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), empty)
-
-
-def rates(table: NDArray[Any]) -> dict[str, Any]:
-    """The four metrics of confusion matrices [..., C, C], as arrays [...] by name.
-
-    WAF is the mean of F1_c = 2TP/(2TP+FP+FN) weighted by true support. UAR is the mean recall of the
-    classes that occur. Macro F1 averages over the classes that occur or are predicted. These are
-    scikit-learn's ``f1_score(average="weighted")``, ``balanced_accuracy_score`` and
-    ``f1_score(average="macro")``. NaN for a matrix without clips.
-    """
-    hits = np.diagonal(table, axis1=-2, axis2=-1).astype(np.float64)
-    support, predicted = table.sum(axis=-1), table.sum(axis=-2)
-    total, nan = support.sum(axis=-1), float("nan")
-    f1, recall = _ratio(2 * hits, support + predicted), _ratio(hits, support)
-    return {
-        "waf": _ratio((f1 * support).sum(axis=-1), total, nan),
-        "uar": _ratio(recall.sum(axis=-1), (support > 0).sum(axis=-1), nan),
-        "accuracy": _ratio(hits.sum(axis=-1), total, nan),
-        "macro_f1": _ratio(f1.sum(axis=-1), (support + predicted > 0).sum(axis=-1), nan),
-    }
-
-
-def weighted_f1(y: ArrayLike, pred: ArrayLike, n_classes: int) -> float:
-    """WAF of N predictions (the measure of MER2024)."""
-    return float(rates(confusion(y, pred, n_classes))["waf"])
-
-
-def scores(y: ArrayLike, pred: ArrayLike, n_classes: int) -> Scores:
-    """All scores of N predictions, per class too."""
-    table = confusion(y, pred, n_classes)
-    hits, support, predicted = np.diagonal(table).copy(), table.sum(axis=1), table.sum(axis=0)
-    return Scores(
-        n=int(table.sum()),
-        precision=_ratio(hits, predicted),
-        recall=_ratio(hits, support),
-        f1=_ratio(2 * hits, support + predicted),
-        support=support,
-        predicted=predicted,
-        confusion=table,
-        **{name: float(value) for name, value in rates(table).items()},
-    )
-
-
 def bootstrap(
     y: ArrayLike,
     pred: ArrayLike,
@@ -181,10 +125,10 @@ def bootstrap(
     Whole groups (speakers) are drawn with replacement where ``groups`` [N] is given, else clips.
     With fewer than two units there is no interval: the bounds are NaN.
     """
-    truth, guess = _checked(y, pred, n_classes)
-    units = units_of(truth, [guess], n_classes, groups)
-    drawn = [rates(tables[0]) for tables in resamples(units, n_classes, n, seed)]
-    point = rates(confusion(truth, guess, n_classes))
+    truth, guesses = _of_seeds(y, pred, n_classes)
+    units = units_of(truth, guesses, n_classes, groups)
+    drawn = [mean_rates(tables) for tables in resamples(units, n_classes, n, seed)]
+    point = mean_rates([confusion(truth, guess, n_classes) for guess in guesses])
     return {
         name: _interval(float(point[name]), np.concatenate([part[name] for part in drawn]), units.total, level)
         for name in METRICS
@@ -205,11 +149,21 @@ def paired_difference(
 ) -> Interval:
     """``metric`` of predictions ``a`` minus that of ``b``, both scored on the same resamples."""
     size = n_classes or int(max(np.max(np.asarray(part), initial=0) for part in (y, a, b))) + 1
-    (truth, first), (_, second) = _checked(y, a, size), _checked(y, b, size)
-    units = units_of(truth, [first, second], size, groups)
-    drawn = [rates(left)[metric] - rates(right)[metric] for left, right in resamples(units, size, n, seed)]
-    value = rates(confusion(truth, first, size))[metric] - rates(confusion(truth, second, size))[metric]
+    (truth, first), (_, second) = _of_seeds(y, a, size), _of_seeds(y, b, size)
+    units, seeds = units_of(truth, [*first, *second], size, groups), len(first)
+
+    def difference(tables: Sequence[NDArray[Any]]) -> Any:
+        return mean_rates(tables[:seeds])[metric] - mean_rates(tables[seeds:])[metric]
+
+    drawn = [difference(tables) for tables in resamples(units, size, n, seed)]
+    value = difference([confusion(truth, guess, size) for guess in (*first, *second)])
     return _interval(float(value), np.concatenate(drawn), units.total, level)
+
+
+def _of_seeds(y: ArrayLike, pred: ArrayLike, n_classes: int) -> tuple[IntArray, list[IntArray]]:
+    """Labels [N], and predictions [N] of each seed."""
+    pairs = [checked(y, one, n_classes) for one in of_seeds(pred)]
+    return pairs[0][0], [guess for _, guess in pairs]
 
 
 def _interval(value: float, drawn: FloatArray, units: int, level: float) -> Interval:
@@ -221,16 +175,16 @@ def _interval(value: float, drawn: FloatArray, units: int, level: float) -> Inte
 
 def per_group(y: ArrayLike, pred: ArrayLike, n_classes: int, groups: Sequence[str]) -> tuple[GroupScore, ...]:
     """Scores of each group alone, in the natural order of their names (2 before 10)."""
-    truth, guess = _checked(y, pred, n_classes)
+    truth, guesses = _of_seeds(y, pred, n_classes)
     names = np.asarray([str(group) for group in groups], dtype=object)
     return tuple(
-        _group_score(name, truth[names == name], guess[names == name], n_classes)
+        _group_score(name, truth[names == name], [guess[names == name] for guess in guesses], n_classes)
         for name in sorted(set(names), key=_natural)
     )
 
 
-def _group_score(name: str, y: IntArray, pred: IntArray, n_classes: int) -> GroupScore:
-    found = rates(confusion(y, pred, n_classes))
+def _group_score(name: str, y: IntArray, guesses: Sequence[IntArray], n_classes: int) -> GroupScore:
+    found = mean_rates([confusion(y, guess, n_classes) for guess in guesses])
     return GroupScore(name=name, n=len(y), **{key: float(found[key]) for key in ("waf", "uar", "accuracy")})
 
 
@@ -250,7 +204,7 @@ def evaluate_predictions(
     seed: int = 0,
     level: float = 0.95,
 ) -> Evaluation:
-    """Everything a report says about N predictions; clips with label -1 are left out.
+    """Everything a report says about N predictions, or [S, N] of S seeds; clips with label -1 are left out.
 
     Groups (``unit`` is their name in the report) are resampled if every scored clip has one and
     there are at least two; otherwise clips are, and ``note`` says why. ``folds`` [N], the fold that
@@ -260,12 +214,12 @@ def evaluate_predictions(
         DataError: if no clip is labelled, or a prediction is not one of the classes.
     """
     truth, guess = np.asarray(y, dtype=np.int64), np.asarray(pred, dtype=np.int64)
-    if len(truth) != len(guess):
-        raise DataError(f"{len(truth)} labels but {len(guess)} predictions.", "Give one prediction per clip.")
+    if len(truth) != guess.shape[-1]:
+        raise DataError(f"{len(truth)} labels but {guess.shape[-1]} predictions.", "Give one prediction per clip.")
     kept = np.flatnonzero(truth >= 0)
     if not len(kept):
         raise DataError("None of the predicted clips is labelled, so there is nothing to score.", "Add labels.")
-    truth, guess, size = truth[kept], guess[kept], len(classes)
+    truth, guess, size = truth[kept], guess[..., kept], len(classes)
     names, note = _usable_groups(groups, kept, unit)
     found = scores(truth, guess, size)
     listed = per_group(truth, guess, size, names) if names and len(set(names)) < FEW_GROUPS else ()
@@ -309,13 +263,13 @@ def evaluate_subsets(
 ) -> tuple[SubsetScore, ...]:
     """WAF of the predictions made with each subset of modalities, largest subset first.
 
-    ``predictions`` maps the modalities left present to class indices [N]; one entry holds all
+    ``predictions`` maps the modalities left present to class indices [N] or [S, N]; one entry holds all
     modalities, and each ``gain`` compares it with the subset on the same resamples.
     """
     truth = np.asarray(y, dtype=np.int64)
     kept = np.flatnonzero(truth >= 0)
     names, _ = _usable_groups(groups, kept, "speaker")
-    arrays = {subset: np.asarray(guess, dtype=np.int64)[kept] for subset, guess in predictions.items()}
+    arrays = {subset: np.asarray(guess, dtype=np.int64)[..., kept] for subset, guess in predictions.items()}
     order = sorted(arrays, key=len, reverse=True)
     found = []
     for subset in order:
