@@ -4,57 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from mer_core.plugin import DataError, Progress
+from mer_plugins.trainers.curve import Curve
 from mer_plugins.trainers.dropout import Site
+from mer_plugins.trainers.losses import Losses, concordance
 from mer_plugins.trainers.masking import ModalityDropout
 from mer_plugins.trainers.modulation import Modulation
 from mer_plugins.trainers.noise import Noise
 from mer_plugins.trainers.options import CvOptions
-from mer_plugins.trainers.plan import Batches, Plan, Rows, epoch_count, steps_per_epoch
+from mer_plugins.trainers.plan import Batches, Plan, epoch_count, steps_per_epoch
+from mer_plugins.trainers.schedule import rate_factor
 from mer_plugins.trainers.stack import Members
 from mer_plugins.trainers.tables import Tables
+from mer_plugins.trainers.targets import Targets
 
 _CHECKS = 100
 """Selection looks at every epoch, or at about this many of them where there are more."""
 _EVALUATED = 256
 
 
-@dataclass(slots=True)
-class Curve:
-    """How one member learnt: mean loss of every epoch, and WAF on the selection part where looked at."""
-
-    train_loss: list[float] = field(default_factory=list)
-    checked: list[int] = field(default_factory=list)
-    waf: list[float] = field(default_factory=list)
-    chosen: int = 0
-    best: dict[str, Tensor] = field(default_factory=dict)
-
-    def facts(self) -> dict[str, Any]:
-        """JSON-able; epochs count from 1."""
-        facts: dict[str, Any] = {"train_loss": self.train_loss, "chosen_epoch": self.chosen}
-        if self.waf:
-            facts |= {"checked_epochs": self.checked, "selection_waf": [round(waf, 6) for waf in self.waf]}
-        return facts
-
-
 class Loop:
-    """One training of F members. ``labels`` [N], or [F, N] where members differ, index classes; -1: unlabelled."""
+    """One training of F members on ``targets`` of the clips in ``tables``; ``losses`` say what is minimised."""
 
     def __init__(
         self,
         members: Members,
         tables: Tables,
         plan: Plan,
-        labels: Rows,
+        targets: Targets,
+        losses: Losses,
         dropping: ModalityDropout,
         options: CvOptions,
         modulation: Modulation | None = None,
@@ -67,12 +51,11 @@ class Loop:
         self.sites: list[Site] | None = None
         self.steps = steps_per_epoch(plan.parts, options.batch_size)
         self.epochs = epoch_count(self.steps, options)
-        self.labels = torch.from_numpy(np.broadcast_to(labels, (len(plan.parts), labels.shape[-1]))[:, tables.rows])
+        self.trained = 0
+        self.targets, self.losses = targets, losses
         self.device = members.parameters()[0].device
         self.curves = [Curve() for _ in plan.parts]
-        self.optimiser = torch.optim.Adam(
-            members.parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=True
-        )
+        self.optimiser = self._optimiser()
 
     def run(self, noise: Noise, seed: int, progress: Progress | None = None) -> None:
         """Train; afterwards ``curves[f].best`` is the chosen state of member ``f``.
@@ -80,7 +63,7 @@ class Loop:
         Raises:
             DataError: if a loss becomes NaN or infinite.
         """
-        batches = Batches(self.trains, self.steps, seed)
+        batches = self._batches(seed)
         for epoch in range(1, self.epochs + 1):
             self.members.train(True)
             self.modulating = epoch <= math.ceil(self.options.gradient_modulation_until * self.epochs)
@@ -90,33 +73,55 @@ class Loop:
                 total += self._step(torch.from_numpy(rows), torch.from_numpy(weights), noise).cpu()
             self._record(epoch, (total / self.steps).tolist())
             if progress is not None:
-                progress("train", epoch * self.steps, self.epochs * self.steps, f"epoch {epoch}/{self.epochs}")
+                last = epoch if self.stopped else self.epochs
+                progress("train", epoch * self.steps, last * self.steps, f"epoch {epoch}/{self.epochs}")
+            self.trained = epoch
+            if self.stopped:
+                break
+
+    @property
+    def stopped(self) -> bool:
+        """Every member's patience is at its end."""
+        return all(curve.stopped for curve in self.curves)
 
     def _step(self, rows: Tensor, weights: Tensor, noise: Noise) -> Tensor:
-        """One optimiser step on clips ``rows`` [F, B]; losses [F]."""
-        x, mask = self.tables.gather(rows.to(self.device))
+        """One optimiser step on clips ``rows`` [F, B] with ``weights`` [F, B]; losses [F]."""
+        rows, weights = rows.to(self.device), weights.to(self.device)
+        x, mask = self.tables.gather(rows)
+        mask = {name: without_padding(part, weights) for name, part in mask.items()}
         if self.sites is None:
             self.sites = self.members.sites(x, mask)
         (given, kept), factors = self.dropping(x, mask, noise), noise.factors(self.sites)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
             out = self.members.forward(given, kept, factors)
-        labels = self.labels.gather(1, rows).to(self.device)
-        each = cross_entropy(out.logits.flatten(0, 1), labels.flatten(), reduction="none").view(rows.shape)
-        losses = (each * weights.to(each)).sum(1) + out.extra
+        batch = self.targets.batch(rows, weights)
+        losses = self.losses(out, batch)
         losses.sum().backward()
         if self.modulation is not None and self.modulating:
-            self.modulation(self.members, x, mask, labels, weights.to(self.device) > 0)
+            self.modulation(self.members, x, mask, batch.labels, (weights > 0) & (batch.labels >= 0))
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         return losses.detach().double()
 
+    def _optimiser(self) -> torch.optim.Adam:
+        rate, decay = self.options.lr, self.options.weight_decay
+        optimiser = torch.optim.Adam(self.members.parameters(), lr=rate, weight_decay=decay, fused=True)
+        optimiser.param_groups[0]["initial_lr"] = rate
+        return optimiser
+
+    def _batches(self, seed: int) -> Batches:
+        return Batches(self.trains, self.steps, seed)
+
     def _set_rate(self, done: int) -> None:
-        if self.options.schedule == "cosine":
-            rate = self.options.lr * 0.5 * (1 + math.cos(math.pi * done / (self.epochs * self.steps)))
-            self.optimiser.param_groups[0]["lr"] = rate
+        share = done / (self.epochs * self.steps)
+        factor = rate_factor(share, self.options.schedule, self.options.warmup)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["initial_lr"] * factor
 
     def _record(self, epoch: int, losses: Sequence[float]) -> None:
         for fold, (curve, loss) in enumerate(zip(self.curves, losses, strict=True)):
+            if curve.stopped:
+                continue
             if not math.isfinite(loss):
                 raise DataError(
                     f"training of fold {fold} diverged: its loss is {loss} in epoch {epoch}.",
@@ -134,24 +139,37 @@ class Loop:
                 curve.best, curve.chosen = self.members.state(fold), epoch
 
     def _keep_best(self, epoch: int) -> None:
-        """The first epoch with the highest WAF on the selection part wins."""
-        for fold, waf in enumerate(self._selection_waf()):
+        """The first epoch with the highest score on the selection part wins."""
+        for fold, score in enumerate(self._scores()):
             curve = self.curves[fold]
-            if not curve.waf or waf > max(curve.waf):
-                curve.best, curve.chosen = self.members.state(fold), epoch
-            curve.checked.append(epoch)
-            curve.waf.append(waf)
+            if not curve.stopped and curve.better(epoch, score, self.options.patience):
+                curve.best = self.members.state(fold)
 
     @torch.no_grad()
-    def _selection_waf(self) -> list[float]:
+    def _scores(self) -> list[float]:
+        """WAF of every member on its selection part; the mean concordance of values where there are no classes."""
         self.members.train(False)
         longest = max(len(rows) for rows in self.choose)
-        padded = torch.from_numpy(np.stack([np.resize(rows, longest) for rows in self.choose]))
-        chunks = torch.split(padded.to(self.device), _EVALUATED, dim=1)
-        logits = [self.members.forward(*self.tables.gather(rows), {}).logits for rows in chunks]
-        guess = torch.cat(logits, dim=1).argmax(-1).cpu().numpy()
-        truth = self.labels.numpy()
-        return [weighted_f1(truth[f, rows], guess[f, : len(rows)]) for f, rows in enumerate(self.choose)]
+        padded = torch.from_numpy(np.stack([np.resize(rows, longest) for rows in self.choose])).to(self.device)
+        found = [self.members.forward(*self.tables.gather(rows), {}) for rows in padded.split(_EVALUATED, dim=1)]
+        if not found[0].logits.shape[-1]:
+            values = torch.cat([out.values for out in found], dim=1)
+            return [self._concordance(f, rows, values[f, : len(rows)]) for f, rows in enumerate(self.choose)]
+        guess = torch.cat([out.logits for out in found], dim=1).argmax(-1).cpu().numpy()
+        truth = [self.targets.labels[f].cpu().numpy()[rows] for f, rows in enumerate(self.choose)]
+        return [weighted_f1(own[own >= 0], guess[f, : len(own)][own >= 0]) for f, own in enumerate(truth)]
+
+    def _concordance(self, member: int, rows: NDArray[np.int64], found: Tensor) -> float:
+        truth = self.targets.standardised(torch.from_numpy(rows).to(self.device))[member]
+        known = truth.isfinite()
+        each = concordance(found.to(truth), torch.where(known, truth, 0.0), known.to(truth))
+        return float(each.mean())
+
+
+def without_padding(mask: Tensor, weights: Tensor) -> Tensor:
+    """Presence [F, B, ...] with all bits of clips whose weight [F, B] is 0 cleared: losses that count who is there
+    must not count what only fills a batch up."""
+    return mask & (weights > 0).view(*weights.shape, *[1] * (mask.dim() - 2))
 
 
 def weighted_f1(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> float:
