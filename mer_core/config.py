@@ -45,7 +45,8 @@ class DataChoice(_Part):
     """Where the clips are: a path, or the name of a data set plugin.
 
     ``features``: a feature table or folder, in place of extraction, whose arrays ``streams`` names by stream; it is the
-    ``source`` too, unless that is a manifest with the labels.
+    ``source`` too, unless that is a manifest with the labels. ``values`` and ``votes`` name columns, or arrays, of
+    continuous targets and of raters' votes.
     """
 
     source: str = "sample"
@@ -54,6 +55,8 @@ class DataChoice(_Part):
     options: dict[str, Any] = Field(default_factory=dict)
     features: str = ""
     streams: dict[str, str] = Field(default_factory=dict)
+    values: tuple[str, ...] = ()
+    votes: tuple[str, ...] = ()
 
 
 class FoldChoice(_Part):
@@ -99,7 +102,14 @@ class RunConfig(_Part):
     preset: str = "lite"
     protocol: str = ""
     seed: int = 0
+    seeds: int = Field(default=1, ge=1)
+    """Trainings, with the seeds ``seed``, ``seed + 1`` ..., over the same folds."""
     device: str = "auto"
+
+    @property
+    def training_seeds(self) -> tuple[int, ...]:
+        """The seed of each training."""
+        return tuple(range(self.seed, self.seed + self.seeds))
 
     @property
     def stream_names(self) -> tuple[str, ...]:

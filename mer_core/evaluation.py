@@ -29,6 +29,7 @@ from mer_core.confusions import (
 )
 from mer_core.errors import DataError
 from mer_core.resampling import resamples, units_of
+from mer_core.seed_scores import SeedGuesses, SeedScores, alone, spread
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -52,6 +53,7 @@ __all__ = [
     "per_group",
     "rates",
     "scores",
+    "usable_groups",
     "weighted_f1",
 ]
 
@@ -85,7 +87,8 @@ class Evaluation:
 
     ``unit`` says what was resampled ("speaker", "clip", or the name of another group column),
     ``n_units`` how many of them there are, ``note`` why it was not the groups. ``chance`` is the
-    accuracy (and nearly the WAF) of guessing in proportion to the class frequencies.
+    accuracy (and nearly the WAF) of guessing in proportion to the class frequencies. ``seeds`` are
+    the scores of each training where several differ in their seed.
     """
 
     classes: tuple[str, ...]
@@ -99,6 +102,7 @@ class Evaluation:
     note: str = ""
     per_group: tuple[GroupScore, ...] = ()
     folds: tuple[GroupScore, ...] = ()
+    seeds: SeedScores | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +204,7 @@ def evaluate_predictions(
     *,
     unit: str = "speaker",
     folds: Sequence[int] | None = None,
+    seeds: SeedGuesses | None = None,
     n: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -208,7 +213,7 @@ def evaluate_predictions(
 
     Groups (``unit`` is their name in the report) are resampled if every scored clip has one and
     there are at least two; otherwise clips are, and ``note`` says why. ``folds`` [N], the fold that
-    scored each clip (from 0), adds the score of each fold, named from 1.
+    scored each clip (from 0), adds the score of each fold, named from 1; ``seeds`` adds those of each seed.
 
     Raises:
         DataError: if no clip is labelled, or a prediction is not one of the classes.
@@ -220,7 +225,7 @@ def evaluate_predictions(
     if not len(kept):
         raise DataError("None of the predicted clips is labelled, so there is nothing to score.", "Add labels.")
     truth, guess, size = truth[kept], guess[..., kept], len(classes)
-    names, note = _usable_groups(groups, kept, unit)
+    names, note = usable_groups(groups, kept, unit)
     found = scores(truth, guess, size)
     listed = per_group(truth, guess, size, names) if names and len(set(names)) < FEW_GROUPS else ()
     return Evaluation(
@@ -235,10 +240,28 @@ def evaluate_predictions(
         note=note,
         per_group=listed,
         folds=() if folds is None else per_group(truth, guess, size, [str(folds[i] + 1) for i in kept.tolist()]),
+        seeds=None if seeds is None else score_seeds(truth, seeds.of(kept), size, names, n, seed, level),
     )
 
 
-def _usable_groups(groups: Sequence[str | None] | None, kept: IntArray, unit: str) -> tuple[list[str] | None, str]:
+def score_seeds(
+    y: IntArray,
+    guesses: SeedGuesses,
+    n_classes: int,
+    groups: Sequence[str] | None = None,
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> SeedScores:
+    """The scores of each seed, their mean and spread, and the score of what they say together."""
+    found = alone(y, guesses, n_classes)
+    mean, together = (
+        bootstrap(y, part, n_classes, groups, n, seed, level)["waf"] for part in (guesses.each, guesses.together)
+    )
+    return SeedScores(each=found, spread=spread(found), mean=mean, together=together)
+
+
+def usable_groups(groups: Sequence[str | None] | None, kept: IntArray, unit: str) -> tuple[list[str] | None, str]:
     """The groups of the kept clips if they can be resampled, else None and why not."""
     if groups is None:
         return None, f"No {unit} is given, so single clips were resampled."
@@ -268,7 +291,7 @@ def evaluate_subsets(
     """
     truth = np.asarray(y, dtype=np.int64)
     kept = np.flatnonzero(truth >= 0)
-    names, _ = _usable_groups(groups, kept, "speaker")
+    names, _ = usable_groups(groups, kept, "speaker")
     arrays = {subset: np.asarray(guess, dtype=np.int64)[..., kept] for subset, guess in predictions.items()}
     order = sorted(arrays, key=len, reverse=True)
     found = []

@@ -62,11 +62,27 @@ def _group_units(truth: IntArray, predictions: Sequence[IntArray], n_classes: in
 
 def resamples(units: Units, n_classes: int, n: int, seed: int) -> Iterator[list[FloatArray]]:
     """Confusion matrices [n', C, C] of each prediction, in chunks whose n' add up to ``n``."""
+    for tables in resampled_sums(units, n, seed):
+        yield [table.reshape(-1, n_classes, n_classes) for table in tables]
+
+
+def sums_of(rows: FloatArray, groups: Sequence[str] | None) -> Units:
+    """What a bootstrap of sums draws: ``rows`` [N, M] are what each clip adds, ``groups`` [N] what is drawn whole."""
+    if groups is None:
+        return Units(len(rows), np.full(len(rows), 1 / max(len(rows), 1)), (rows,))
+    names, index = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
+    table = np.zeros((len(names), rows.shape[1]))
+    np.add.at(table, index, rows)
+    return Units(len(names), np.full(len(names), 1 / max(len(names), 1)), (table,))
+
+
+def resampled_sums(units: Units, n: int, seed: int) -> Iterator[list[FloatArray]]:
+    """Sums [n', M] over the units that were drawn, in chunks whose n' add up to ``n``."""
     rng = np.random.default_rng(seed)
-    chunk = max(1, min(n, _CELLS // max(len(units.chances), n_classes**2)))
+    chunk = max(1, min(n, _CELLS // max(len(units.chances), *(table.shape[1] for table in units.tables))))
     for start in range(0, n, chunk):
         drawn = _draw(rng, units, min(chunk, n - start))
-        yield [(drawn @ table).reshape(-1, n_classes, n_classes) for table in units.tables]
+        yield [drawn @ table for table in units.tables]
 
 
 def _draw(rng: np.random.Generator, units: Units, n: int) -> FloatArray:

@@ -7,7 +7,7 @@ to add.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from mer_core.data.tables import Table
 from mer_core.data.vocabulary import quoted
@@ -34,10 +34,10 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
 """What other data sets call these columns; used to suggest ``--column``, never applied unasked."""
 
 
-def column_names(table: Table, asked: Mapping[str, str]) -> dict[str, str]:
+def column_names(table: Table, asked: Mapping[str, str], others: Collection[str] = ()) -> dict[str, str]:
     """Our column name -> the table's, for every column that the table has.
 
-    Names match in any case; an exact match wins.
+    Names match in any case; an exact match wins. ``others`` are columns that hold something else.
 
     Raises:
         UsageError: ``asked`` maps a name that mer does not have.
@@ -52,7 +52,7 @@ def column_names(table: Table, asked: Mapping[str, str]) -> dict[str, str]:
             close = difflib.get_close_matches(theirs, table.columns, n=1)
             guess = f"Did you mean {close[0]!r}?" if close else f"Its columns are {', '.join(table.columns)}."
             raise DataError(f"{table.path} has no column {theirs!r} to read {ours!r} from.", guess)
-    taken = set(asked.values())
+    taken = {*asked.values(), *others}
     free = {name.casefold(): name for name in reversed(table.columns) if name not in taken}
     exact = {name: name for name in table.columns if name not in taken}
     found = {ours: asked.get(ours) or exact.get(ours) or free.get(ours) for ours in COLUMNS}
@@ -78,9 +78,9 @@ def _suggestion(ours: str, columns: Iterable[str]) -> str | None:
     return plain[close[0]] if close else None
 
 
-def column_notes(table: Table, names: Mapping[str, str]) -> tuple[str, ...]:
+def column_notes(table: Table, names: Mapping[str, str], others: Collection[str] = ()) -> tuple[str, ...]:
     """Columns of the table that may hold something mer would use, each with the flag to add."""
-    free = [name for name in table.columns if name not in names.values()]
+    free = [name for name in table.columns if name not in {*names.values(), *others}]
     guesses = {ours: _suggestion(ours, free) for ours in COLUMNS if ours not in names}
     return tuple(
         f"there is no column {ours!r}; if {theirs!r} is meant: --column {quoted(f'{ours}={theirs}')}"

@@ -17,8 +17,16 @@ from mer_core.data.columns import COLUMNS, CONTENT_COLUMNS, column_names, column
 from mer_core.data.folders import FoundClip, find_media, one_file
 from mer_core.data.splits import UNUSED_LABEL_SPLIT, read_split
 from mer_core.data.tables import TABLE_SUFFIXES, Finding, Row, Table, cell_text, read_table
+from mer_core.data.target_columns import (
+    TargetColumns,
+    read_targets,
+    spell_targets,
+    target_columns,
+    without_numbers,
+)
 from mer_core.data.vocabulary import class_order, find_typos, normalise_labels, quoted
 from mer_core.errors import DataError, UsageError
+from mer_core.target_choice import Names
 from mer_core.types import SPLITS, Clip, TargetSpec
 
 
@@ -42,15 +50,22 @@ class Scan:
     columns: frozenset[str]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
+    wanted: TargetColumns = TargetColumns()
 
     @property
     def targets(self) -> TargetSpec:
-        """Classes of all labelled clips in their saved order."""
-        return TargetSpec(class_order(clip.label for clip in self.clips if clip.label is not None))
+        """Classes that clips are labelled with or got votes for, in their saved order; the values asked for."""
+        labels = [clip.label for clip in self.clips if clip.label is not None]
+        votes = [name for clip in self.clips for name in clip.votes]
+        return TargetSpec(class_order([*labels, *votes]), tuple(self.wanted.values), bool(self.wanted.votes))
 
 
 def load_clips(
-    path: Path, columns: Mapping[str, str] | None = None, label_map: Mapping[str, str] | None = None
+    path: Path,
+    columns: Mapping[str, str] | None = None,
+    label_map: Mapping[str, str] | None = None,
+    values: Names = (),
+    votes: Names = (),
 ) -> ClipTable:
     """Read a manifest, a folder of media (optionally one sub-folder per label) or one media file.
 
@@ -59,11 +74,13 @@ def load_clips(
     Args:
         columns: our column name -> the manifest's, e.g. ``{"label": "emotion"}``.
         label_map: the user's renaming of labels, before the vocabulary's; "" drops a label.
+        values: columns of continuous targets, ``valence`` or ``sentiment=label``.
+        votes: columns of raters' votes, one per class: ``vote_*``, or their names.
 
     Raises:
         DataError: naming file, row, column and remedy.
     """
-    scan = scan_clips(path, columns, label_map)
+    scan = scan_clips(path, columns, label_map, values, votes)
     errors = [finding for finding in scan.findings if finding.level == "error"]
     if errors:
         raise _as_error(scan.source, errors)
@@ -73,7 +90,11 @@ def load_clips(
 
 
 def scan_clips(
-    path: Path, columns: Mapping[str, str] | None = None, label_map: Mapping[str, str] | None = None
+    path: Path,
+    columns: Mapping[str, str] | None = None,
+    label_map: Mapping[str, str] | None = None,
+    values: Names = (),
+    votes: Names = (),
 ) -> Scan:
     """Like :func:`load_clips`, but rows with problems are kept and every problem is listed.
 
@@ -86,8 +107,16 @@ def scan_clips(
     if path.is_dir() and (manifest := _own_manifest(path)) is not None:
         path = manifest
     if path.is_dir() or path.suffix.lower() not in TABLE_SUFFIXES:
+        _refuse_targets(path, values, votes)
         return _finish(_scan_media(path, columns), label_map)
-    return _finish(_scan_table(read_table(path), columns or {}), label_map)
+    table = read_table(path)
+    return _finish(_scan_table(table, columns or {}, target_columns(table, values, votes)), label_map)
+
+
+def _refuse_targets(path: Path, values: Names, votes: Names) -> None:
+    if values or votes:
+        flag = "--values" if values else "--votes"
+        raise UsageError(f"{flag} names columns, but {path} is not a table.", "Write a manifest: see docs/data.md.")
 
 
 def _own_manifest(folder: Path) -> Path | None:
@@ -116,20 +145,23 @@ def _clip_of_file(found: FoundClip) -> Clip:
     )
 
 
-def _scan_table(table: Table, columns: Mapping[str, str]) -> Scan:
-    names = column_names(table, columns)
+def _scan_table(table: Table, columns: Mapping[str, str], wanted: TargetColumns) -> Scan:
+    names = column_names(table, columns, wanted.columns)
     findings = list(table.findings)
-    clips = [_read_row(row, names, table.path.parent, findings) for row in table.rows]
+    clips = [_read_row(row, names, wanted, table.path.parent, findings) for row in table.rows]
     rows = tuple(row.number for row in table.rows)
     findings += _repeated_ids(clips, rows)
     findings += _no_content(names)
-    notes = column_notes(table, names)
-    return Scan(table.path, tuple(clips), rows, frozenset(names), tuple(findings), notes)
+    findings += without_numbers(clips, wanted)
+    notes = column_notes(table, names, wanted.columns)
+    return Scan(table.path, tuple(clips), rows, frozenset(names), tuple(findings), notes, wanted)
 
 
-def _read_row(row: Row, names: Mapping[str, str], base: Path, findings: list[Finding]) -> Clip:
+def _read_row(
+    row: Row, names: Mapping[str, str], wanted: TargetColumns, base: Path, findings: list[Finding]
+) -> Clip:
     cells = _Cells(row, names, findings)
-    known = set(names.values())
+    known = {*names.values(), *wanted.columns}
     meta = {key: None if value != value else value for key, value in row.cells.items() if key not in known}
     clip = Clip(
         id=cells.id,
@@ -144,7 +176,7 @@ def _read_row(row: Row, names: Mapping[str, str], base: Path, findings: list[Fin
         language=cells.text("language"),
         meta=meta,
     )
-    return _checked(clip, cells)
+    return read_targets(row, wanted, _checked(clip, cells), findings)
 
 
 def _checked(clip: Clip, cells: _Cells) -> Clip:
@@ -247,20 +279,13 @@ def _repeated_ids(clips: Iterable[Clip], rows: Iterable[int]) -> list[Finding]:
 
 def _finish(scan: Scan, label_map: Mapping[str, str] | None) -> Scan:
     """Spell the labels, set aside those that nobody may learn from, look for misspellings."""
-    mapping, notes = normalise_labels((c.label for c in scan.clips if c.label is not None), label_map)
-    clips = tuple(_relabel(clip, mapping) for clip in scan.clips)
+    written = [clip.label for clip in scan.clips if clip.label is not None]
+    mapping, notes = normalise_labels([*written, *scan.wanted.votes], label_map)
+    clips, told = spell_targets(scan.clips, mapping)
     aside = sum("label" in clip.meta and clip.split == UNUSED_LABEL_SPLIT for clip in clips)
     extra = (f"{aside} clips of split 'unlabelled' have a label, which is not used",) if aside else ()
     typos = tuple(_typo_findings(scan, label_map or {}))
-    return replace(scan, clips=clips, notes=(*scan.notes, *notes, *extra), findings=(*scan.findings, *typos))
-
-
-def _relabel(clip: Clip, mapping: Mapping[str, str]) -> Clip:
-    if clip.label is None:
-        return clip
-    if clip.split == UNUSED_LABEL_SPLIT:
-        return replace(clip, label=None, meta={**clip.meta, "label": clip.label})
-    return replace(clip, label=mapping[clip.label] or None)
+    return replace(scan, clips=clips, notes=(*scan.notes, *notes, *told, *extra), findings=(*scan.findings, *typos))
 
 
 def _typo_findings(scan: Scan, label_map: Mapping[str, str]) -> Iterable[Finding]:

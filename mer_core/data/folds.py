@@ -26,6 +26,7 @@ IntArray = NDArray[np.int64]
 Kind = Literal["grouped", "shuffle"]
 
 SCHEMA = 1
+NO_CLASS = -1
 RARE_SHARE = 0.05
 """Classes of one clip forbid cross-validation if they hold more than this share of labelled clips."""
 
@@ -59,8 +60,9 @@ def plan_folds(
     seed: int = 0,
     kind: Kind = "grouped",
     classes: Sequence[str] = (),
+    learnable: NDArray[np.bool_] | None = None,
 ) -> FoldPlan:
-    """Plan the folds over the labelled clips of the training split.
+    """Plan the folds over the clips of the training split that can be learnt from.
 
     Args:
         labels: [N] class indices, -1 where unlabelled.
@@ -71,12 +73,14 @@ def plan_folds(
             ``"loo"``: as many as groups.
         kind: ``grouped`` or ``shuffle``.
         classes: class names, for messages.
+        learnable: [N] clips with a label, votes or a value; by default those with a label. The others of them
+            count as one more class where parts are stratified, and as no class elsewhere.
 
     Raises:
-        TooLittleDataError: no labelled training clip, or all of one class.
+        TooLittleDataError: no training clip to learn from, or all of one class.
         UsageError: k below 2, or ``"loo"`` with clips whose group is unknown.
     """
-    case = _Case.of(labels, groups, splits, seed, classes)
+    case = _Case.of(labels, groups, splits, seed, classes, learnable)
     case.refuse_untrainable()
     if k != "loo" and k < 2:
         raise UsageError(f"{k} folds cannot be made.", "Give --folds a number from 2 on, or loo.")
@@ -154,12 +158,14 @@ class _Case:
         splits: Sequence[str | None] | None,
         seed: int,
         classes: Sequence[str],
+        learnable: NDArray[np.bool_] | None = None,
     ) -> _Case:
         labels = np.asarray(labels, dtype=np.int64)
+        usable = labels >= 0 if learnable is None else (labels >= 0) | learnable
         count = len(labels)
         role = np.array([split or "train" for split in (splits if splits is not None else [None] * count)])
         known = tuple(groups) if groups is not None else (None,) * count
-        train, val = (np.flatnonzero((labels >= 0) & (role == name)) for name in ("train", "val"))
+        train, val = (np.flatnonzero(usable & (role == name)) for name in ("train", "val"))
         return cls(labels, known, train, val, seed, tuple(classes))
 
     @property
@@ -175,13 +181,24 @@ class _Case:
         """A clip's group; one of its own where unknown."""
         return f"g{self.groups[clip]}" if self.groups[clip] else f"c{clip}"
 
-    def counts(self, clips: IntArray) -> dict[int, int]:
-        """How many of ``clips`` each training class has."""
+    def strata(self, clips: IntArray) -> dict[int, int]:
+        """How many of ``clips`` each training class has, -1 being those that have a value or votes alone."""
         return {int(label): int((self.labels[clips] == label).sum()) for label in np.unique(self.labels[self.train])}
 
+    def counts(self, clips: IntArray) -> dict[int, int]:
+        """How many of ``clips`` each training class has."""
+        return {label: count for label, count in self.strata(clips).items() if label >= 0}
+
+    @property
+    def classless(self) -> bool:
+        """Whether there are values alone to learn, no classes."""
+        return not self.counts(self.train) and len(self.train) > 0
+
     def refuse_untrainable(self) -> None:
-        """Raise if no classifier can be fitted."""
+        """Raise if nothing can be fitted."""
         counts = self.counts(self.train)
+        if self.classless:
+            return
         if not counts:
             hint = "Fill in the label column, or say which column it is, e.g. --column label=emotion."
             raise TooLittleDataError("no clip of the training split has a label.", hint)
@@ -205,7 +222,7 @@ class _Case:
         known = [{self.groups[i] for i in part if self.groups[i]} for part in (self.train, self.val)]
         shared = sorted(filter(None, known[0] & known[1]))
         notes = [f"groups in both train and val: {_some(shared)}"] if shared else []
-        unseen = sorted(set(self.labels[self.val].tolist()) - set(self.labels[self.train].tolist()))
+        unseen = sorted({*self.labels[self.val].tolist()} - {*self.labels[self.train].tolist(), NO_CLASS})
         notes += [f"{self.name(label)} is in val but not in train" for label in unseen]
         return FoldPlan(folds=(fold,), kind="val", seed=self.seed, group=all(known) and not shared, notes=tuple(notes))
 
@@ -213,8 +230,11 @@ class _Case:
         """Why cross-validation would mean nothing here, None if it would."""
         counts = self.counts(self.train)
         single = [label for label, count in counts.items() if count < 2]
-        if len(counts) - len(single) < 2 or len(single) > RARE_SHARE * len(self.train):
+        rare = len(counts) - len(single) < 2 or len(single) > RARE_SHARE * len(self.train)
+        if rare and not self.classless:
             return self._too_few(single, counts) if single else None
+        if len(self.train) < 2:
+            return "there is one clip with a value: two are needed, one to learn from and one to be scored"
         groups = {self.group_of(i) for i in self.train}
         if grouped and len(groups) < 2:
             return (
@@ -235,7 +255,7 @@ class _Case:
         """Folds from their validation parts, unless some fold has nothing to tell apart."""
         folds = tuple(Fold(np.setdiff1d(self.train, part), np.sort(part)) for part in parts)
         seen = [set(self.labels[fold.train].tolist()) for fold in folds]
-        if any(len(classes) < 2 for classes in seen):
+        if any(len(classes - {NO_CLASS}) < 2 for classes in seen) and not self.classless:
             reason = "with any split by group, some fold has one class only to learn from"
             return FoldPlan(folds=(), kind="none", seed=self.seed, group=grouped, reason=reason)
         notes = (*self._unknown_groups(grouped), *self._notes(seen, k, len(folds)))
@@ -288,7 +308,7 @@ def _stratified_parts(case: _Case, k: int) -> list[IntArray]:
     """Deal shuffled clips class by class: folds differ by at most one clip, in all and per class."""
     rng = random.Random(case.seed)
     dealt: list[int] = []
-    for label in case.counts(case.train):
+    for label in case.strata(case.train):
         clips = case.train[case.labels[case.train] == label].tolist()
         rng.shuffle(clips)
         dealt += clips
@@ -303,7 +323,7 @@ def _grouped_parts(case: _Case, k: int) -> list[IntArray]:
     size, so that rare classes count as much as common ones; ties go to the smaller fold.
     """
     members = _members(case)
-    classes = list(case.counts(case.train))
+    classes = list(case.strata(case.train))
     table = {name: np.array([np.sum(case.labels[clips] == c) for c in classes]) for name, clips in members.items()}
     order = sorted(members)
     random.Random(case.seed).shuffle(order)

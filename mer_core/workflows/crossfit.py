@@ -48,7 +48,8 @@ def parts_of(plan: FoldPlan, rows: IntArray, features: FeatureSet, config: RunCo
     """
     if kind == "single" or not plan.folds:
         return [Part(None, np.intersect1d(rows, learnable(features)))]
-    parts = [Part(number, rows[fold.train]) for number, fold in enumerate(plan.folds)]
+    labelled = learnable(features)  # clips that have a value or votes alone are no lesson for an extractor
+    parts = [Part(number, np.intersect1d(rows[fold.train], labelled)) for number, fold in enumerate(plan.folds)]
     if kind == "nested":
         return [part for outer in parts for part in _nested(outer, features, config)]
     return parts

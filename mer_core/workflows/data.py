@@ -30,7 +30,7 @@ def load_data(choice: DataChoice, space: Workspace) -> ClipTable:
         return given_clips(choice, None)
     if choice.features:
         return given_clips(choice, find_source(choice, space))
-    return load_clips(find_source(choice, space), columns=choice.columns, label_map=choice.label_map)
+    return load_clips(find_source(choice, space), choice.columns, choice.label_map, choice.values, choice.votes)
 
 
 def find_source(choice: DataChoice, space: Workspace) -> Path:

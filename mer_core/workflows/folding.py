@@ -11,7 +11,7 @@ from mer_core.config import RunConfig
 from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.errors import TooLittleDataError
 from mer_core.types import FeatureSet
-from mer_core.workflows.features import UNLABELLED, any_present, take
+from mer_core.workflows.features import UNLABELLED, any_present, learnable, take
 
 if TYPE_CHECKING:
     from mer_core.aliases import IntArray
@@ -30,7 +30,7 @@ def plan_training(features: FeatureSet, config: RunConfig) -> tuple[IntArray, Fo
         [i for i, split in enumerate(splits) if (split != "test" or config.transductive) and usable[i]], dtype=np.int64
     )
     chosen = hide_test(take(features, rows))
-    if not (chosen.labels >= 0).any():
+    if not learnable(chosen).any():
         raise TooLittleDataError(
             NOTHING,
             "Choose other --modalities, or see 'mer dataset check' and 'mer faces sheet'.",
@@ -43,13 +43,17 @@ def plan_training(features: FeatureSet, config: RunConfig) -> tuple[IntArray, Fo
         seed=config.seed,
         kind=config.folds.kind,
         classes=chosen.targets.classes,
+        learnable=learnable(chosen),
     )
     return rows, plan
 
 
 def hide_test(data: FeatureSet) -> FeatureSet:
-    """``data`` without the labels of test clips."""
+    """``data`` without the labels, votes and values of test clips."""
     if data.splits is None or "test" not in data.splits:
         return data
     tested = np.asarray([split == "test" for split in data.splits])
-    return replace(data, labels=np.where(tested, UNLABELLED, data.labels))
+    votes, values = (
+        None if table is None else np.where(tested[:, None], np.nan, table) for table in (data.votes, data.values)
+    )
+    return replace(data, labels=np.where(tested, UNLABELLED, data.labels), votes=votes, values=values)

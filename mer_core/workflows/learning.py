@@ -20,6 +20,7 @@ from mer_core.workflows.crossfit import CrossFitting, fit_all, restricted
 from mer_core.workflows.extract import Extraction, engine_settings
 from mer_core.workflows.fitted import refuse_strange
 from mer_core.workflows.fold_tables import Fitted, Part
+from mer_core.workflows.features import learnable
 from mer_core.workflows.folding import NOTHING
 from mer_core.workflows.train import Training, train_rows
 from mer_core.workflows.workspace import Workspace
@@ -65,7 +66,7 @@ def learn(extraction: Extraction, space: Workspace) -> Learning:
     rows, plan, learnt = fit_all(_means(found, space, learners))
     found = ask(found, learnt, space)
     rows, plan = restricted(plan, rows, found.features)
-    if not (found.features.labels[rows] >= 0).any():
+    if not learnable(found.features)[rows].any():
         raise TooLittleDataError(NOTHING, " ".join(found.warnings))
     return Learning(extraction=found, rows=rows, plan=plan, fits={**fits, **learnt})
 
