@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mer_core.data.dataset import ClipTable
-from mer_core.types import Clip, FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
+from mer_core.data.votes import shares
+from mer_core.frames import take_clips
+from mer_core.types import Clip, FeatureSet, Fold, StreamData, TargetSpec
 
 if TYPE_CHECKING:
-    from mer_core.aliases import IntArray
+    from numpy.typing import NDArray
+
+    from mer_core.aliases import BoolArray, IntArray
+
+    FloatArray = NDArray[np.float64]
 
 UNLABELLED = -1
 
@@ -27,12 +33,47 @@ def label_indices(clips: Sequence[Clip], targets: TargetSpec) -> IntArray:
     return np.asarray(found, dtype=np.int64)
 
 
+def vote_shares(clips: Sequence[Clip], targets: TargetSpec) -> FloatArray | None:
+    """[N, C] shares of the raters who chose each class, NaN rows where nobody voted; None where votes do not count."""
+    if not targets.votes:
+        return None
+    counts = [[clip.votes.get(name, 0.0) for name in targets.classes] for clip in _learnt(clips)]
+    return shares(np.asarray(counts, dtype=np.float64).reshape(len(clips), len(targets.classes)))
+
+
+def value_table(clips: Sequence[Clip], targets: TargetSpec) -> FloatArray | None:
+    """[N, V] continuous targets, NaN where unknown; None where there are none."""
+    if not targets.values:
+        return None
+    nan = float("nan")
+    return np.asarray([[clip.values.get(name, nan) for name in targets.values] for clip in _learnt(clips)], np.float64)
+
+
+def _learnt(clips: Sequence[Clip]) -> list[Clip]:
+    """Clips of the split ``unlabelled`` without what nobody may learn from."""
+    return [replace(c, values={}, votes={}) if c.split == "unlabelled" else c for c in clips]
+
+
+def has_target(labels: IntArray, votes: FloatArray | None, values: FloatArray | None) -> BoolArray:
+    """bool [N]: the clip has a label, votes or a value to be learnt from."""
+    found = np.asarray(labels) >= 0
+    for table in (votes, values):
+        if table is not None and table.shape[1]:
+            found = found | np.isfinite(table).any(axis=1)
+    return np.asarray(found)
+
+
+def learnable(features: FeatureSet) -> BoolArray:
+    """bool [N]: the clip has a label, votes or a value."""
+    return has_target(features.labels, features.votes, features.values)
+
+
 def feature_set(
     table: ClipTable,
-    streams: Mapping[str, tuple[StreamInfo, np.ndarray, np.ndarray]],
+    streams: Mapping[str, StreamData],
     groups: Sequence[str | None],
 ) -> FeatureSet:
-    """All N clips of a table with their pooled streams ``{name: (info, values, present)}``.
+    """All N clips of a table with their streams.
 
     Groups are kept where only some clips have one: the others' are "", which stands for unknown.
     """
@@ -41,9 +82,11 @@ def feature_set(
         ids=tuple(clip.id for clip in table.clips),
         targets=table.targets,
         labels=label_indices(table.clips, table.targets),
-        table={name: StreamData(*parts) for name, parts in streams.items()},
+        table=dict(streams),
         groups=tuple(group or "" for group in groups) if any(groups) else None,
         splits=splits if any(splits) else None,
+        votes=vote_shares(table.clips, table.targets),
+        values=value_table(table.clips, table.targets),
     )
 
 
@@ -61,6 +104,8 @@ def take(features: FeatureSet, rows: IntArray, folds: tuple[Fold, ...] = ()) -> 
             fold: {name: _rows(data, rows) for name, data in table.items()}
             for fold, table in features.fold_tables.items()
         },
+        votes=None if features.votes is None else features.votes[rows],
+        values=None if features.values is None else features.values[rows],
     )
 
 
@@ -68,7 +113,7 @@ def _rows(data: StreamData, rows: IntArray) -> StreamData:
     """Some rows as a copy; all of them, in order, as they are: they may be more than memory holds twice."""
     if len(rows) == len(data.present) and np.array_equal(rows, np.arange(len(rows))):
         return data
-    return StreamData(data.info, data.values[rows], data.present[rows])
+    return take_clips(data, rows)
 
 
 def keep_modalities(features: FeatureSet, modalities: Sequence[str]) -> FeatureSet:
@@ -76,7 +121,7 @@ def keep_modalities(features: FeatureSet, modalities: Sequence[str]) -> FeatureS
 
     def cleared(data: StreamData) -> StreamData:
         keep = data.info.modality in modalities
-        return data if keep else StreamData(data.info, data.values, np.zeros_like(data.present))
+        return data if keep else replace(data, present=np.zeros_like(data.present))
 
     return replace(
         features,
