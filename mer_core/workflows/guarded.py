@@ -52,6 +52,17 @@ class GuardedModel:
         """Logits [N, C]."""
         return self._numbers("logits", features, fold)
 
+    def predict_values(self, features: Mapping[str, StreamData], fold: int | None = None) -> NDArray[np.float64]:
+        """Continuous targets [N, V].
+
+        Raises:
+            PluginError: the model predicts none.
+        """
+        if not callable(getattr(self._model, "predict_values", None)):
+            what = f"{title(self._trainer)}: its model cannot predict {', '.join(self.targets.values)}"
+            raise PluginError(f"{what}: it has no method predict_values.", "Use --trainer cv, or leave out --values.")
+        return self._numbers("predict_values", features, fold)
+
     def save(self, folder: Path) -> None:
         """Write it into ``folder``."""
         self._ask("save", lambda: self._model.save(folder))
@@ -72,10 +83,11 @@ class GuardedModel:
         which = {} if fold is None else {"fold": fold}
         found = self._ask(name, lambda: np.asarray(getattr(self._model, name)(features, **which), np.float64))
         rows = {len(data.present) for data in features.values()} or {len(found)}
-        if found.shape != (*rows, len(self.targets.classes)):
-            wanted = f"[{', '.join(map(str, rows))}, {len(self.targets.classes)}]"
+        kind, columns = ("class", self.targets.classes) if name != "predict_values" else ("value", self.targets.values)
+        if found.shape != (*rows, len(columns)):
+            wanted = f"[{', '.join(map(str, rows))}, {len(columns)}]"
             what = f"{title(self._trainer)}: its model's {name} returned {list(found.shape)}, not {wanted}."
-            raise PluginError(what, "Return one row per clip and one column per class.")
+            raise PluginError(what, f"Return one row per clip and one column per {kind}.")
         return found
 
 

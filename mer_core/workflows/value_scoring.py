@@ -1,0 +1,94 @@
+"""Continuous predictions of a fitted model, and scores of them and of predicted distributions beside votes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer_core.errors import PluginError
+from mer_core.evaluation_values import ValueEvaluation, VoteEvaluation, evaluate_values, evaluate_votes
+from mer_core.frames import as_level
+from mer_core.protocols import Model, ValueModel
+from mer_core.types import FeatureSet
+from mer_core.workflows.features import take
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetScores:
+    """Scores of what is learnt beside one class label: each value, and the distribution beside the raters' votes."""
+
+    values: tuple[ValueEvaluation, ...] = ()
+    votes: VoteEvaluation | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.values) or self.votes is not None
+
+
+def value_model(model: Model) -> ValueModel:
+    """``model``, which has continuous targets to predict.
+
+    Raises:
+        PluginError: it cannot.
+    """
+    if callable(getattr(model, "predict_values", None)):
+        return cast("ValueModel", model)
+    what = f"the trainer's model cannot predict {', '.join(model.targets.values)}: it has no method predict_values."
+    raise PluginError(what, "Use --trainer cv, or leave out --values.")
+
+
+def values_out_of_fold(model: Model, data: FeatureSet) -> FloatArray:
+    """[N, V] each validated clip's values from its own fold's member; NaN where no fold validates it."""
+    found = np.full((len(data.ids), len(model.targets.values)), np.nan)
+    if found.shape[1]:
+        for number, fold in enumerate(data.folds):
+            part = take(data, fold.val)
+            seen = {name: part.features(name, number) for name in part.streams}
+            found[fold.val] = value_model(model).predict_values(seen, fold=number)
+    return found
+
+
+def ensemble_values(model: Model, features: FeatureSet) -> FloatArray:
+    """[N, V] of all members together, each with the features of its own fold."""
+    if not model.targets.values:
+        return np.empty((len(features.ids), 0))
+    names = [name for name in model.streams if name in features.table]
+    folds: list[int | None] = [*sorted(features.fold_tables)] or [None]
+    members = [
+        value_model(model).predict_values(
+            {name: as_level(features.features(name, fold), model.streams[name]) for name in names}, fold
+        )
+        for fold in folds
+    ]
+    return np.asarray(np.mean(members, axis=0), dtype=np.float64)
+
+
+def score_targets(
+    features: FeatureSet,
+    rows: NDArray[np.int64],
+    probabilities: FloatArray,
+    values: FloatArray,
+    groups: Sequence[str | None] | None,
+    unit: str,
+    seed: int,
+) -> TargetScores:
+    """Scores of the clips ``rows``.
+
+    Args:
+        probabilities: [N, C], ``values`` [N, V]: what was predicted of all clips, NaN where nothing was.
+        groups: of ``rows``.
+    """
+    scored = []
+    for place, name in enumerate(features.targets.values):
+        if features.values is not None:
+            pair = features.values[rows, place], values[rows, place]
+            scored.append(evaluate_values(name, *pair, groups, unit=unit, seed=seed))
+    votes = None
+    if features.votes is not None:
+        votes = evaluate_votes(features.votes[rows], probabilities[rows], groups, unit=unit, seed=seed)
+    return TargetScores(tuple(one for one in scored if one is not None), votes)
