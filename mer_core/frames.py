@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.errors import DataError
-from mer_core.types import StreamData
+from mer_core.types import StreamData, StreamInfo
 
 Rows = NDArray[np.int64]
 
@@ -63,3 +63,44 @@ def offsets_of(data: StreamData) -> NDArray[np.int64]:
         what = f"{data.info.name}: the offsets of its frames have the shape {np.shape(found)}."
         raise DataError(what, f"Give [{len(data.present)}, 2]: where each clip's frames begin and end.")
     return np.asarray(found, np.int64)
+
+
+def as_level(data: StreamData, info: StreamInfo) -> StreamData:
+    """``data`` at the level of ``info``: where frames are read, a vector is a row of one frame.
+
+    Raises:
+        DataError: frames, where vectors are read.
+    """
+    if data.offsets is not None or info.level == "clip":
+        if data.offsets is not None and info.level == "clip":
+            what = f"{info.name} has frames, and one vector per clip is read of it."
+            raise DataError(what, "Pool its frames as they were pooled for training.")
+        return data
+    ends = np.arange(1, len(data.present) + 1)
+    return replace(data, info=replace(data.info, level="frame"), offsets=np.stack([ends - 1, ends], axis=1))
+
+
+def clip_means(data: StreamData, rows: Rows) -> NDArray[np.float32]:
+    """One vector [n, D] for each of the clips ``rows``: its own, or the mean of its frames; zero for an absent one."""
+    if data.offsets is None:
+        return np.asarray(data.values[rows], np.float32)
+    found = np.zeros((len(rows), data.info.dim), np.float32)
+    for place, row in enumerate(np.asarray(rows).tolist()):
+        if data.present[row]:
+            start, end = data.offsets[row]
+            found[place] = np.asarray(data.values[start:end], np.float64).mean(axis=0)
+    return found
+
+
+def bin_frames(values: NDArray[Any], bins: int | None) -> NDArray[Any]:
+    """Frames [T, D] averaged into at most ``bins`` bins [min(T, bins), D]; None leaves them as they are.
+
+    Bin b of B holds the frames from floor(b T / B) to before floor((b + 1) T / B): sizes differ by one at most. A clip
+    of no more than B frames keeps its own. A cell that is not finite makes that of its bin so.
+    """
+    if bins is None or len(values) <= bins:
+        return values
+    edges = np.arange(bins + 1) * len(values) // bins
+    with np.errstate(all="ignore"):
+        sums = np.add.reduceat(np.asarray(values, np.float64), edges[:-1], axis=0)
+        return np.asarray(sums / np.diff(edges)[:, None], np.float32)

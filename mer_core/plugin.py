@@ -38,6 +38,8 @@ from mer_core.protocols import (
     SupervisedExtractor,
     Trainer,
     TrainingData,
+    Trial,
+    TrialTrainer,
     ValueModel,
 )
 from mer_core.spec import (
@@ -83,7 +85,7 @@ if TYPE_CHECKING:
     from pydantic import Field
 
     from mer_core.aliases import BoolArray, FloatArray, ImageArray, IntArray
-    from mer_core.frames import pad_clips, take_clips
+    from mer_core.frames import as_level, frames_of, pad_clips, take_clips
     from mer_core.options import NoOptions, Options
     from mer_core.presence import Absent, clear_hidden, clear_input, clear_weights
 
@@ -99,6 +101,8 @@ _LAZY = {
     "clear_hidden": "mer_core.presence",
     "clear_input": "mer_core.presence",
     "clear_weights": "mer_core.presence",
+    "as_level": "mer_core.frames",
+    "frames_of": "mer_core.frames",
     "pad_clips": "mer_core.frames",
     "take_clips": "mer_core.frames",
 }
@@ -168,13 +172,17 @@ __all__ = [
     "Trainer",
     "TrainerSpec",
     "TrainingData",
+    "Trial",
+    "TrialTrainer",
     "UsageError",
     "ValueModel",
     "Weights",
+    "as_level",
     "clear_hidden",
     "clear_input",
     "clear_weights",
     "content_digest",
+    "frames_of",
     "hookimpl",
     "pad_clips",
     "take_clips",

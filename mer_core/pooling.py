@@ -7,7 +7,7 @@ section 3.1 (mean alone). Standardisation is learnt on training rows only and ne
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +24,10 @@ _COLUMNS = 256
 _RELATIVE_NOISE = 1e-7
 """A column whose deviation is below this share of its mean is constant up to float32 rounding."""
 _TINIEST = 1e-30
+_SAMPLED = 8192
+"""Frames whose median stands for that of all."""
+_CELLS = 2**22
+"""Cells that are read at once from frames that may lie in a file."""
 
 
 def pooled_dim(dim: int, pooling: Pooling) -> int:
@@ -110,6 +114,24 @@ class Standardiser:
         return fitted
 
     @classmethod
+    def fit_frames(
+        cls, values: NDArray[Any], rows: NDArray[Any], standardise: bool = True, limit: float | None = None
+    ) -> Standardiser:
+        """As :meth:`fit`, for frames [S, D] that may be more than memory holds: ``rows`` are read in blocks.
+
+        Mean and deviation are those of all ``rows``; the median is that of at most 8,192 of them, at equal distances.
+        """
+        rows = np.asarray(rows, np.int64)
+        if not len(rows):
+            return cls.fit(values, rows, standardise, limit)
+        seen = rows[np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLED)).round().astype(np.int64)]
+        fitted = cls.fit(np.asarray(values[seen], np.float32), np.arange(len(seen)), False)
+        fitted = replace(fitted, limit=limit if standardise else None)
+        if standardise:
+            fitted.mean[:], fitted.scale[:] = _block_moments(values, rows, fitted.median)
+        return fitted
+
+    @classmethod
     def identity(cls, dim: int, limit: float | None = None) -> Standardiser:
         """Changes nothing but non-finite cells, which become 0."""
         zeros = np.zeros((2, dim), np.float32)
@@ -130,8 +152,11 @@ class Standardiser:
 
 def count_nonfinite(values: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.int64]:
     """Non-finite cells per column [D] of ``values`` [N, D] within ``rows``."""
-    chosen = values[rows]
-    return np.asarray((~np.isfinite(chosen)).sum(axis=0), np.int64)
+    chosen = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, np.int64)
+    found = np.zeros(values.shape[1], np.int64)
+    for part in blocks_of(chosen, values.shape[1]):
+        found += (~np.isfinite(values[part])).sum(axis=0)
+    return found
 
 
 def _slices(dim: int) -> Iterator[slice]:
@@ -161,9 +186,35 @@ def _median(block: NDArray[Any]) -> NDArray[np.float32]:
     return middle
 
 
+def blocks_of(rows: NDArray[np.int64], dim: int) -> Iterator[NDArray[np.int64]]:
+    """``rows`` of an array of ``dim`` columns in parts of some megabytes."""
+    size = max(1, _CELLS // max(1, dim))
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def _block_moments(
+    values: NDArray[Any], rows: NDArray[np.int64], median: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """:func:`_moments` of ``rows``, block after block; those of two blocks are joined as in Chan et al. (1979)."""
+    mean = square = np.zeros(values.shape[1])
+    count = 0
+    for part in blocks_of(rows, values.shape[1]):
+        block = np.asarray(values[part], np.float64)
+        block = np.where(np.isfinite(block), block, median)
+        own, away = block.mean(axis=0), block.mean(axis=0) - mean
+        total = count + len(part)
+        square = square + np.square(block - own).sum(axis=0) + np.square(away) * (count * len(part) / total)
+        mean, count = mean + away * (len(part) / total), total
+    return _scaled(mean, np.sqrt(square / count))
+
+
 def _moments(block: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     mean = block.mean(axis=0, dtype=np.float64)
-    std = block.std(axis=0, dtype=np.float64)
+    return _scaled(mean, block.std(axis=0, dtype=np.float64))
+
+
+def _scaled(mean: NDArray[Any], std: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The mean, and what deviations are multiplied by: 0 where a column is constant."""
     varies = (std > _RELATIVE_NOISE * np.abs(mean)) & (std > _TINIEST)
     scale = np.divide(1.0, std, out=np.zeros_like(std), where=varies)
     return mean.astype(np.float32), scale.astype(np.float32)

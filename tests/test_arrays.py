@@ -89,7 +89,7 @@ TWO = np.ones((2, 3))
         ({}, {}, "no stream to compose"),
         ({"Speech": TWO}, {}, "'Speech' is no name of a stream"),
         ({"speech:": TWO}, {}, "'speech:' is no name of a stream"),
-        ({"speech": np.ones((2, 4, 3))}, {}, "'speech' has the shape [2, 4, 3], not [N, D]"),
+        ({"speech": np.ones((2, 4, 3, 1))}, {}, "'speech' has the shape [2, 4, 3, 1], not [N, D]"),
         ({"speech": np.ones(2)}, {}, "Write values[:, None]"),
         ({"speech": np.ones((2, 0))}, {}, "'speech' has the shape [2, 0]"),
         (

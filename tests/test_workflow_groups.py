@@ -12,7 +12,7 @@ from mer_core.configure import make_config
 from mer_core.data.dataset import ClipTable
 from mer_core.data.folds import FoldPlan
 from mer_core.registry import discover
-from mer_core.types import Clip, FeatureSet, StreamInfo, TargetSpec
+from mer_core.types import Clip, FeatureSet, StreamData, StreamInfo, TargetSpec
 from mer_core.workflows.account import _shared_with_test
 from mer_core.workflows.features import feature_set
 from mer_core.workflows.train import plan_training
@@ -24,7 +24,9 @@ def planned(speakers: list[str | None], **settings: Any) -> tuple[FeatureSet, Fo
     clips = tuple(Clip(id=str(i), text="a", label=CLASSES[i % 2], speaker=who) for i, who in enumerate(speakers))
     table = ClipTable(clips, TargetSpec(CLASSES), Path("x.csv"), ())
     count = len(clips)
-    stream = (StreamInfo(name="text:a", modality="text", dim=2), np.zeros((count, 2), np.float32), np.ones(count, bool))
+    stream = StreamData(
+        StreamInfo(name="text:a", modality="text", dim=2), np.zeros((count, 2), np.float32), np.ones(count, bool)
+    )
     features = feature_set(table, {"text:a": stream}, [clip.speaker for clip in clips])
     config = make_config(discover(), modalities=["text"], **settings)
     return features, plan_training(features, config)[1]

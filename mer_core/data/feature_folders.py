@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.errors import DataError
+from mer_core.types import StreamData, StreamInfo
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class FeatureFolder:
             sorted({file.name[: -len(".npy")] for name in arrays for file in (self.path / name).glob("*.npy")})
         )
 
-    def stream(self, array: str, ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Values [N, D] and presence [N] of the clips ``ids``; a clip without a file lacks the stream.
+    def stream(self, name: str, array: str, ids: Sequence[str]) -> StreamData:
+        """The stream ``name`` of the clips ``ids``; a clip without a file lacks it.
 
         Raises:
             DataError: naming the file, where it is no vector or not as long as the others.
@@ -62,7 +63,8 @@ class FeatureFolder:
             raise DataError(f"{folder} has no file of any of the {len(ids)} clips.", _names(folder, ids))
         gap = np.full(dim, np.nan, np.float32)
         values = np.stack([gap if row is None else row for row in found])
-        return values, np.asarray(~np.isnan(values).all(axis=1))
+        info = StreamInfo(name=name, modality=name.partition(":")[0], dim=dim)
+        return StreamData(info, values, np.asarray(~np.isnan(values).all(axis=1)))
 
     def _hint(self, name: str) -> str:
         known = self.candidates()

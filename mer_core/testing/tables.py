@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from mer_core.frames import frames_of, take_clips
 from mer_core.types import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
 
 TARGETS = TargetSpec(("neutral", "happy", "sad"))
@@ -73,16 +74,36 @@ def soiled(data: FeatureSet) -> FeatureSet:
 
 def _soiled(part: StreamData) -> StreamData:
     values = part.values.copy()
-    rows = np.flatnonzero(~part.present)
+    kept = frames_of(part, np.arange(len(part.present)))
+    rows = np.setdiff1d(np.arange(len(values)), kept)
     values[rows] = np.resize(np.array([np.nan, 1e9, np.inf], np.float32), len(rows))[:, None]
-    return StreamData(part.info, values, part.present)
+    return dataclasses.replace(part, values=values)
 
 
 def copied(data: FeatureSet) -> dict[str, StreamData]:
     """The table of ``data`` in arrays of its own."""
-    return {n: StreamData(p.info, p.values.copy(), p.present.copy()) for n, p in data.table.items()}
+    return {
+        name: dataclasses.replace(part, values=part.values.copy(), present=part.present.copy())
+        for name, part in data.table.items()
+    }
 
 
 def part_of(table: Mapping[str, StreamData], rows: NDArray[np.int64] | slice) -> dict[str, StreamData]:
     """The clips ``rows`` of every stream."""
-    return {name: StreamData(p.info, p.values[rows], p.present[rows]) for name, p in table.items()}
+    return {name: take_clips(part, np.arange(len(part.present))[rows]) for name, part in table.items()}
+
+
+def framed(data: FeatureSet, longest: int = 5, seed: int = 0) -> FeatureSet:
+    """``data`` with 1 to ``longest`` frames a clip, each its vector and noise; between clips lie frames of nobody."""
+    rng = np.random.default_rng(seed)
+    return dataclasses.replace(data, table={name: _framed(part, longest, rng) for name, part in data.table.items()})
+
+
+def _framed(part: StreamData, longest: int, rng: np.random.Generator) -> StreamData:
+    counts = rng.integers(1, longest + 1, len(part.present))
+    ends = np.cumsum(counts + 1)
+    values = np.full((int(ends[-1]), part.info.dim), np.nan, np.float32)
+    offsets = np.stack([ends - counts, ends], axis=1)
+    for (start, end), vector in zip(offsets.tolist(), part.values, strict=True):
+        values[start:end] = vector + rng.normal(0, 0.5, (end - start, part.info.dim))
+    return StreamData(dataclasses.replace(part.info, level="frame"), values, part.present, offsets)

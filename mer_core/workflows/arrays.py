@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -10,13 +11,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mer_core.data.vocabulary import class_order
+from mer_core.data.votes import majority, shares
 from mer_core.errors import DataError, UsageError
+from mer_core.frames import offsets_of
 from mer_core.spec import NAME_PATTERN
 from mer_core.types import SPLITS, FeatureSet, StreamData, StreamInfo, TargetSpec, stream_order
 from mer_core.workflows.features import UNLABELLED
+from mer_core.workflows.target_arrays import given_values, given_votes
+from mer_core.workflows.frame_arrays import frames_given, holds_frames
 
-Values = ArrayLike | tuple[ArrayLike, ArrayLike] | StreamData
-"""One stream: numbers [N, D], or them with bool [N] that says which clips have it, or mer's own."""
+Values = ArrayLike | Sequence[Any] | tuple[Any, ArrayLike] | StreamData
+"""One stream: numbers [N, D], or them with bool [N] that says which clips have it, or mer's own. With frames:
+[N, T, D], or N arrays [T_i, D]."""
 
 
 def compose(
@@ -27,6 +33,8 @@ def compose(
     splits: Iterable[str | None] | None = None,
     ids: Iterable[str | int] | None = None,
     classes: Sequence[str] | None = None,
+    votes: ArrayLike | None = None,
+    values: Mapping[str, ArrayLike] | None = None,
 ) -> FeatureSet:
     """A feature set of N clips from arrays.
 
@@ -34,13 +42,17 @@ def compose(
         streams: by name, ``modality:alias`` or just ``modality``, numbers [N, D]. A clip whose row is
             all NaN lacks the stream; so does one whose bit is False in a pair ``(values, present)``.
             Single NaN are imputed when a model is trained. Streams of ``extract(...).features.table``
-            can be mixed in.
+            can be mixed in. Frames: a list of N arrays [T_i, D] (None where a clip has none), or [N, T, D] whose
+            rows of NaN are padding, alone or with bool [N, T] that says which frames there are.
         labels: [N] text or whole numbers; None, "" and -1 are unlabelled. Leave it out to predict.
         groups: [N] speaker, or whatever else must not be in both parts of a fold; None or "" if unknown.
         splits: [N] ``train``, ``val``, ``test`` or ``unlabelled``; None or "" is ``train``.
         ids: [N] names of the clips, each once; "0", "1" ... by default.
         classes: their order; labels that are numbers count them from 0 (or name them, where the classes
             are numbers too). By default the labels that occur, numbers by size.
+        votes: [N, C] how many raters chose each class (or what share of them), a row of zeros or NaN where nobody
+            voted: learnt from in place of labels. Without ``labels``, these are the majority of the votes.
+        values: continuous targets by name, [N] each, NaN where unknown: ``{"valence": numbers}``.
 
     Raises:
         DataError, UsageError: naming the stream, the shapes and the row.
@@ -49,18 +61,37 @@ def compose(
         raise UsageError("there is no stream to compose.", 'Give at least one: compose({"speech": values}, labels).')
     table = {name: _stream(name, streams[name]) for name in sorted(streams, key=stream_order)}
     count = _common_length(table)
+    voted = None if votes is None else given_votes(votes, classes, count)
     found = None if labels is None else _column("labels", labels, count)
+    if labels is None and voted is not None:
+        found = majority("votes", voted)[0]
+    if voted is not None and classes is None:
+        classes = _counted(found or [], voted.shape[1])
     targets, indices = _targets(found, classes, count)
+    numbers = given_values(values or {}, count)
     parts = _splits(splits, count)
     hidden = np.asarray([part == "unlabelled" for part in parts or [None] * count], dtype=bool)
     return FeatureSet(
         ids=_ids(ids, count),
-        targets=targets,
+        targets=replace(targets, values=tuple(values or {}), votes=voted is not None),
         labels=np.where(hidden, UNLABELLED, indices),
         table=table,
         groups=_groups(groups, count),
         splits=parts,
+        votes=None if voted is None else np.where(hidden[:, None], np.nan, shares(voted)),
+        values=None if numbers is None else np.where(hidden[:, None], np.nan, numbers),
     )
+
+
+def _counted(labels: Sequence[Any], columns: int) -> Sequence[str]:
+    """Classes that are called by number, as many as there are columns of votes.
+
+    Raises:
+        UsageError: labels are text, so that nobody knows which column is which.
+    """
+    if any(isinstance(one, str) for one in labels):
+        raise UsageError("votes have columns, and labels are text.", "Name the columns: classes=[...].")
+    return [str(column) for column in range(columns)]
 
 
 def _stream(name: str, given: Values) -> StreamData:
@@ -70,8 +101,15 @@ def _stream(name: str, given: Values) -> StreamData:
             f"{name!r} is no name of a stream.",
             "Write modality:alias or modality, in a-z, 0-9 and dashes: speech:mine.",
         )
+    info = StreamInfo(name=name, modality=modality, dim=0)
+    if isinstance(given, StreamData) and given.offsets is not None:
+        offsets_of(given)
+        return replace(given, info=replace(info, dim=given.values.shape[1], level="frame"))
+    values, mask = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+    if not isinstance(values, StreamData) and holds_frames(values):
+        return frames_given(info, values, mask)
     values, present = _parts(name, given)
-    return StreamData(StreamInfo(name=name, modality=modality, dim=values.shape[1]), values, present)
+    return StreamData(replace(info, dim=values.shape[1]), values, present)
 
 
 def _parts(name: str, given: Values) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -112,8 +150,6 @@ def _numbers(name: str, given: Any) -> NDArray[np.float32]:
 def _reshaping(found: NDArray[np.float32]) -> str:
     if 0 in found.shape:
         return "Give at least one clip and one column."
-    if found.ndim == 3:
-        return "Pool the time axis first, for example with values.mean(axis=1)."
     return "Write values[:, None] for one number per clip." if found.ndim == 1 else "Reshape it."
 
 
@@ -142,13 +178,17 @@ def _shape(found: NDArray[Any]) -> str:
 def _common_length(table: Mapping[str, StreamData]) -> int:
     first, *others = table
     for name in others:
-        if len(table[name].values) != len(table[first].values):
-            shapes = f"{first!r} is {_shape(table[first].values)}, {name!r} is {_shape(table[name].values)}"
+        if len(table[name].present) != len(table[first].present):
+            shapes = f"{first!r} is {_said(table[first])}, {name!r} is {_said(table[name])}"
             raise DataError(
                 f"the streams have different numbers of clips: {shapes}.",
                 "Give every stream one row per clip, all NaN where a clip lacks it.",
             )
-    return len(table[first].values)
+    return len(table[first].present)
+
+
+def _said(data: StreamData) -> str:
+    return _shape(data.values) if data.offsets is None else f"frames of {len(data.present)} clips"
 
 
 def _column(name: str, given: Iterable[Any], count: int) -> list[Any]:

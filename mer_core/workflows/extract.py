@@ -18,7 +18,7 @@ from mer_core.registry import Catalogue
 from mer_core.report.model import Transcripts
 from mer_core.settings import Settings, refuse_unknown
 from mer_core.store import FeatureStore
-from mer_core.types import FeatureSet, StreamInfo
+from mer_core.types import FeatureSet, StreamData, StreamInfo
 from mer_core.uploads import Upload
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.features import feature_set
@@ -186,7 +186,7 @@ def _pooled(
             warnings.append(left_out(job.name, report, config, catalogue))
             continue
         info = StreamInfo(name=job.name, modality=job.spec.modality, dim=int(values.shape[1]))
-        streams[job.name] = (info, values, present)
+        streams[job.name] = StreamData(info, values, present)
     return streams, warnings
 
 

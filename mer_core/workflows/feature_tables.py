@@ -18,10 +18,13 @@ from mer_core.data.array_files import Arrays
 from mer_core.data.dataset import ClipTable
 from mer_core.data.splits import UNUSED_LABEL_SPLIT, read_split
 from mer_core.data.vocabulary import normalise_labels
+from mer_core.data.votes import majority, merged
 from mer_core.errors import DataError
-from mer_core.types import SPLITS, Clip, TargetSpec
+from mer_core.report.words import count
+from mer_core.types import SPLITS, Clip, StreamData, TargetSpec
 from mer_core.workflows.arrays import compose
-from mer_core.workflows.majority import majority
+from mer_core.workflows.frame_arrays import bits_within
+from mer_core.workflows.target_arrays import TargetArrays
 
 NO_SPLIT = "none"
 """In place of the name of an array of splits: all clips are for training. Without a name, an array called ``split``
@@ -45,11 +48,13 @@ class FeatureTable:
     Args:
         streams: stream -> array.
         columns: ``id``, ``label``, ``group``, ``split``, ``classes`` -> array.
+        targets: values and votes that were asked for.
     """
 
     arrays: Arrays
     streams: Mapping[str, str]
     columns: Mapping[str, str]
+    targets: TargetArrays = TargetArrays()
 
     @property
     def path(self) -> Path:
@@ -65,13 +70,17 @@ class FeatureTable:
         for role, array in self.columns.items():
             if role in ROLES and not (role == "split" and array == NO_SPLIT):
                 self._known(array, ROLES[role])
+        votes = self._vote_array()
+        for flag, array in (("--votes", votes), *(("--values", one) for one in self.targets.arrays.values())):
+            if array:
+                self._known(array, f"what {flag} names")
         for stream, array in self.streams.items():
             self._check_stream(stream, array)
-            if array == self._named("label"):
-                what = (
-                    f"{self.path}: the array {array!r} is a stream and the labels, so the labels would be given away."
-                )
-                raise DataError(what, "Take it out of --streams.")
+            learnt = {self._named("label"): "labels", votes: "votes"}
+            learnt |= dict.fromkeys(self.targets.arrays.values(), "values")
+            if array in learnt:
+                what = f"{self.path}: the array {array!r} is a stream and the {learnt[array]}"
+                raise DataError(f"{what}, so the {learnt[array]} would be given away.", "Take it out of --streams.")
 
     @cached_property
     def count(self) -> int:
@@ -81,7 +90,8 @@ class FeatureTable:
             DataError: two arrays differ in it.
         """
         roles = [self._named(role) for role in ("label", "id", "group", "split")]
-        named = [name for name in (*self.streams.values(), *roles) if name and name != NO_SPLIT]
+        wanted = (*self.streams.values(), *roles, self._vote_array(), *self.targets.arrays.values())
+        named = [name for name in dict.fromkeys(wanted) if name and name != NO_SPLIT]
         if not named:
             raise DataError(f"{self.path} has no array of labels.", f"Name it: --column label=ARRAY. {self._listing()}")
         first, *others = [name for name in named if self.arrays.shapes[name]] or named[:1]
@@ -99,18 +109,27 @@ class FeatureTable:
         with self.naming(name or ""):
             return compose({"row": np.zeros((self.count, 1))}, ids=self._cells(name) if name else None).ids
 
-    def stream(self, stream: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Values [N, D] and presence [N]; absent are rows of NaN, and those whose bit in ``has_NAME`` is 0.
+    def stream(self, stream: str) -> StreamData:
+        """The stream; absent are rows of NaN, and those whose bit in ``has_NAME`` is 0.
+
+        Of an array [N, T, D], rows of NaN are padding, and so is what lies behind the first ``NAME_length`` frames.
 
         Raises:
-            DataError: no numbers, or a bit set where the row is empty.
+            DataError: no numbers, a bit set where the row is empty, or a length that the array does not have.
         """
         array = self.streams[stream]
-        mask = next((name for name in (f"has_{array}", f"{array}_present") if name in self.arrays.shapes), None)
+        mask = self._beside(array, f"has_{array}", f"{array}_present")
+        lengths = self._beside(array, f"{array}_length", f"{array}_lengths")
         with self.naming(array):
-            values = self.arrays.read(array)
-            found = compose({stream: (values, self.arrays.read(mask)) if mask else values}).table[stream]
-        return found.values, found.present
+            values, bits = self.arrays.read(array), None if mask is None else self.arrays.read(mask)
+            if lengths is not None and values.ndim == 3:
+                bits = bits_within(self.arrays.read(lengths), bits, values.shape[:2], lengths)
+            return compose({stream: values if bits is None else (values, bits)}).table[stream]
+
+    def _beside(self, array: str, *names: str) -> str | None:
+        """The first of the arrays ``names`` that is there and is no stream itself."""
+        there = (name for name in names if name in self.arrays.shapes and name not in self.streams.values())
+        return next(there, None)
 
     def clips(self, label_map: Mapping[str, str] | None = None) -> ClipTable:
         """The clips, without media; other text and whole numbers of N rows are columns of theirs.
@@ -118,29 +137,69 @@ class FeatureTable:
         Raises:
             DataError: naming file, array and row.
         """
-        labels, classes, notes = self._labels(label_map or {})
+        labels, votes, classes, notes = self._classed(label_map or {})
+        values, numbers = self.targets.read_values(self.arrays, self.count)
         splits, told = self._splits()
         meta = {name: self._cells(name) for name in self._others()}
         clips = []
         for row, id in enumerate(self.ids):
             own = {name: cells[row] for name, cells in meta.items()}
-            hidden = labels[row] is not None and splits[row] == UNUSED_LABEL_SPLIT
+            hidden = splits[row] == UNUSED_LABEL_SPLIT
+            known = {} if hidden else {n: v for n, v in zip(values, numbers[row].tolist(), strict=True) if v == v}
             clips.append(
                 Clip(
                     id=id,
                     label=None if hidden else labels[row],
                     speaker=_text(own.pop("speaker", None)),
                     split=splits[row],
-                    meta={**own, "label": labels[row]} if hidden else own,
+                    values=known,
+                    votes={} if hidden or votes is None else votes[row],
+                    meta={**own, "label": labels[row]} if hidden and labels[row] is not None else own,
                 )
             )
-        return ClipTable(tuple(clips), TargetSpec(classes), self.path, (*notes, *told))
+        spec = TargetSpec(classes, values, votes is not None)
+        return ClipTable(tuple(clips), spec, self.path, (*notes, *told))
 
-    def _labels(self, label_map: Mapping[str, str]) -> tuple[list[str | None], tuple[str, ...], tuple[str, ...]]:
-        """[N] names, the classes that occur in their order, and what was done."""
+    def _classed(
+        self, label_map: Mapping[str, str]
+    ) -> tuple[list[str | None], list[dict[str, float]] | None, tuple[str, ...], tuple[str, ...]]:
+        """[N] labels, [N] votes by class (None where none were asked for), the classes, and what was done."""
+        array = self._vote_array()
+        if not array:
+            labels, _, classes, notes = self._labels(label_map)
+            return labels, None, classes, notes
+        with self.naming(array):
+            table = self.targets.read_votes(self.arrays, array, self.count)
+        names = self._class_names([0]) or tuple(map(str, range(table.shape[1])))
+        self._fits(names, table.shape[1], array)
+        labels, mapping, classes, notes = self._labels(label_map, names)
+        voted, table = merged(table, names, mapping)
+        classes = (*voted, *(name for name in classes if name not in voted))
+        best, told = majority(array, table, learnt=True)
+        own = [None if place is None else voted[place] for place in best]
+        if self._named("label") in (None, array):
+            labels, notes = own, (*notes, *told)
+        else:
+            notes = (*notes, *_compared(array, labels, own))
+            labels = [mine if label is None else label for label, mine in zip(labels, own, strict=True)]
+        return labels, [_shared(voted, row) for row in table.tolist()], classes, notes
+
+    def _vote_array(self) -> str:
+        """The array of votes that are learnt from; "" where none were asked for."""
+        return self.targets.vote_array(self._named("label"))
+
+    def _labels(
+        self, label_map: Mapping[str, str], beside: Sequence[str] = ()
+    ) -> tuple[list[str | None], dict[str, str], tuple[str, ...], tuple[str, ...]]:
+        """[N] names, how each is spelt, the classes that occur in their order, and what was done.
+
+        Args:
+            beside: further names of classes.
+        """
         array = self._named("label")
-        if array is None:
-            return [None] * self.count, (), ()
+        if array is None or (beside and array == self._vote_array()):
+            mapping, told = normalise_labels(beside, label_map)
+            return [None] * self.count, mapping, (), told
         values, notes = self.arrays.read(array), list[str]()
         votes = values.ndim == 2 and values.shape[1] > 1
         if votes:
@@ -149,16 +208,22 @@ class FeatureTable:
         else:
             cells = _listed(values.reshape(-1) if values.ndim == 2 else values)
         names = self._class_names(cells)
+        if votes and names:
+            self._fits(names, values.shape[1], array)
         with self.naming(array):
-            if votes and names and len(names) != values.shape[1]:
-                what = f"it has {values.shape[1]} columns of votes, and there are {len(names)} names of classes."
-                raise DataError(what, "Name the array that has them: --column classes=ARRAY.")
             found = compose({"row": np.zeros((self.count, 1))}, cells, classes=names)
         order = found.targets.classes
-        mapping, told = normalise_labels(order, label_map)
+        mapping, told = normalise_labels([*order, *beside], label_map)
         spelt = [mapping[order[index]] or None if index >= 0 else None for index in found.labels]
         classes = tuple(dict.fromkeys(mapping[one] for one in order if mapping[one] in set(spelt)))
-        return spelt, classes, (*notes, *told)
+        return spelt, mapping, classes, (*notes, *told)
+
+    def _fits(self, names: Sequence[str], columns: int, array: str) -> None:
+        """Refuse votes whose columns are not as many as there are names of classes."""
+        if len(names) != columns:
+            what = f"it has {columns} columns of votes, and there are {len(names)} names of classes."
+            with self.naming(array):
+                raise DataError(what, "Name the array that has them: --column classes=ARRAY.")
 
     def _class_names(self, labels: Sequence[Any]) -> tuple[str, ...] | None:
         """Names of the classes that numbers count; None where labels are text or nobody names them."""
@@ -190,7 +255,7 @@ class FeatureTable:
 
     def _others(self) -> list[str]:
         """Arrays of one text or whole number per clip that have no other part."""
-        used = {self._named(role) for role in ("id", "label", "split", "classes")}
+        used = {self._named(role) for role in ("id", "label", "split", "classes")} | {*self.targets.arrays.values()}
         columns = [name for name, shape in self.arrays.shapes.items() if shape == (self.count,) and name not in used]
         return [name for name in columns if name == self.columns.get("group") or self._plain(name)]
 
@@ -230,18 +295,28 @@ class FeatureTable:
         shape = self.arrays.shapes[array]
         if not shape:
             self.arrays.read(array)  # says why it cannot be
-        if len(shape) != 2:
-            what = f"{self.path}: the array {array!r} has the shape [{', '.join(map(str, shape))}], not [N, D]."
-            pool = "Pool the time axis first, for example with values.mean(axis=1)."
-            raise DataError(
-                what, pool if len(shape) == 3 else f"Arrays [N, D] are {', '.join(candidates(self.arrays))}."
-            )
+        if len(shape) not in (2, 3):
+            shown = ", ".join(map(str, shape))
+            what = f"{self.path}: the array {array!r} has the shape [{shown}], neither [N, D] nor [N, T, D]."
+            raise DataError(what, f"Arrays of such shapes are {', '.join(candidates(self.arrays))}.")
 
 
 def candidates(arrays: Arrays) -> list[str]:
     """What could be a stream, with its width where that is known: ``audio [360, 69]``."""
-    wide = {name: shape for name, shape in arrays.shapes.items() if len(shape) == 2}
-    return [f"{name} [{shape[0]}, {shape[1]}]" if shape[1] else name for name, shape in wide.items()] or ["none"]
+    wide = {name: shape for name, shape in arrays.shapes.items() if len(shape) in (2, 3)}
+    return [f"{name} [{', '.join(map(str, shape))}]" if shape[1] else name for name, shape in wide.items()] or ["none"]
+
+
+def _shared(names: Sequence[str], votes: Sequence[float]) -> dict[str, float]:
+    return {name: number for name, number in zip(names, votes, strict=True) if number}
+
+
+def _compared(array: str, labels: Sequence[str | None], votes: Sequence[str | None]) -> list[str]:
+    """Remarks on labels that are not those of the votes beside them."""
+    pairs = [(label, voted) for label, voted in zip(labels, votes, strict=True) if voted is not None]
+    other, filled = (sum(test) for test in zip(*((bool(a) and a != b, a is None) for a, b in pairs), strict=True))
+    notes = [f"the label is not the majority of the votes in {array!r}: {count(other, 'clip')}"] if other else []
+    return [*notes, *([f"{count(filled, 'clip')} without a label: it is the majority of the votes"] if filled else [])]
 
 
 def _listed(values: NDArray[Any]) -> list[Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mer_core.config import DataChoice
 from mer_core.data.array_files import ARRAY_SUFFIXES, open_arrays
@@ -17,12 +16,14 @@ from mer_core.data.dataset import ClipTable, load_clips
 from mer_core.data.feature_folders import FeatureFolder
 from mer_core.engine import ExtractReport
 from mer_core.errors import DataError
+from mer_core.frames import take_clips
 from mer_core.report.words import count
-from mer_core.types import StreamInfo
+from mer_core.types import StreamData
 from mer_core.workflows.feature_tables import FeatureTable
+from mer_core.workflows.target_arrays import TargetArrays
 
 if TYPE_CHECKING:
-    from mer_core.aliases import BoolArray, FloatArray, IntArray
+    from mer_core.aliases import IntArray
 
 NOTHING_TO_EXTRACT = "nothing to extract features from"
 """In a remark on a manifest without media, which does not matter here."""
@@ -36,7 +37,7 @@ BLOCK = 4096
 class Given:
     """Streams over N clips, as :func:`mer_core.workflows.features.feature_set` takes them, and an account of them."""
 
-    streams: dict[str, tuple[StreamInfo, FloatArray, BoolArray]]
+    streams: dict[str, StreamData]
     report: ExtractReport
     fingerprints: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -59,7 +60,7 @@ def given_clips(choice: DataChoice, manifest: Path | None) -> ClipTable:
             what = f"{found.path} is a folder of features, which has no labels."
             raise DataError(what, "Name a table of labels: --data label.csv --column id=name --column label=emotion.")
         return found.clips(choice.label_map)
-    table = load_clips(manifest, columns=choice.columns, label_map=choice.label_map)
+    table = load_clips(manifest, choice.columns, choice.label_map, choice.values, choice.votes)
     return replace(table, notes=tuple(note for note in table.notes if NOTHING_TO_EXTRACT not in note))
 
 
@@ -74,8 +75,9 @@ def open_features(choice: DataChoice) -> FeatureTable | FeatureFolder:
         folder = FeatureFolder(path)
         folder.check(list(choice.streams.values()))
         return folder
-    columns = choice.columns if holds_clips(choice) else {}
-    found = FeatureTable(open_arrays(path), choice.streams, columns)
+    own = holds_clips(choice)
+    targets = TargetArrays(choice.values, choice.votes) if own else TargetArrays()
+    found = FeatureTable(open_arrays(path), choice.streams, choice.columns if own else {}, targets)
     found.check()
     return found
 
@@ -91,17 +93,16 @@ def given_streams(choice: DataChoice, ids: Sequence[str]) -> Given:
     streams, prints, missing, warnings = {}, {}, {}, []
     for name, array in choice.streams.items():
         if isinstance(source, FeatureFolder):
-            values, present = source.stream(array, ids)
+            data = source.stream(name, array, ids)
         else:
-            values, present = _taken(*source.stream(name), rows)
-        info = StreamInfo(name=name, modality=name.partition(":")[0], dim=int(values.shape[1]))
-        streams[name] = (info, values, present)
-        prints[name] = _fingerprint(values, present)
-        missing[name] = {ids[row]: f"no features in {array}" for row in np.flatnonzero(~present).tolist()}
-        warnings += _zeros(array, values, present)
+            data = _taken(source.stream(name), rows)
+        streams[name] = data
+        prints[name] = _fingerprint(data)
+        missing[name] = {ids[row]: f"no features in {array}" for row in np.flatnonzero(~data.present).tolist()}
+        warnings += _zeros(array, data)
     keys: dict[str, list[str | None]] = {name: [None] * len(ids) for name in streams}
     return Given(
-        streams={name: parts for name, parts in streams.items() if parts[2].any()},
+        streams={name: data for name, data in streams.items() if data.present.any()},
         report=ExtractReport(keys=keys, missing=missing),
         fingerprints=prints,
         warnings=(*warnings, *(f"No clip has {name}; the stream is left out." for name in _empty(streams))),
@@ -132,30 +133,37 @@ def _rows(source: FeatureTable, ids: Sequence[str]) -> IntArray | None:
     return found
 
 
-def _taken(values: FloatArray, present: BoolArray, rows: IntArray | None) -> tuple[FloatArray, BoolArray]:
+def _taken(data: StreamData, rows: IntArray | None) -> StreamData:
     if rows is None:
-        return values, present
-    return values[rows], np.asarray(present[rows] & (rows >= 0))
+        return data
+    found = take_clips(data, rows)
+    return replace(found, present=np.asarray(found.present & (rows >= 0)))
 
 
-def _zeros(array: str, values: FloatArray, present: BoolArray) -> list[str]:
-    """A remark on rows of zeros, by which other tools say that a clip lacks a modality."""
-    zeros = int((present & ~values.any(axis=1)).sum())
+def _zeros(array: str, data: StreamData) -> list[str]:
+    """A remark on clips of zeros, by which other tools say that a clip lacks a modality."""
+    if data.offsets is None:
+        zeros = int((data.present & ~data.values.any(axis=1)).sum())
+    else:
+        spans = data.offsets[data.present].tolist()
+        zeros = sum(not data.values[start:end].any() for start, end in spans)
     if not zeros:
         return []
     said = f"{array}: {count(zeros, 'clip')} with features that are all 0, which count as present"
     return [f"{said}. If they stand for clips without it, make them NaN."]
 
 
-def _empty(streams: Mapping[str, tuple[StreamInfo, NDArray[np.float32], NDArray[np.bool_]]]) -> list[str]:
-    return [name for name, (_, _, present) in streams.items() if not present.any()]
+def _empty(streams: Mapping[str, StreamData]) -> list[str]:
+    return [name for name, data in streams.items() if not data.present.any()]
 
 
-def _fingerprint(values: FloatArray, present: BoolArray) -> str:
-    found = hashlib.sha256(str(values.shape).encode())
-    for start in range(0, len(values), BLOCK):
-        found.update(values[start : start + BLOCK].tobytes())
-    found.update(present.tobytes())
+def _fingerprint(data: StreamData) -> str:
+    found = hashlib.sha256(str(data.values.shape).encode())
+    for start in range(0, len(data.values), BLOCK):
+        found.update(data.values[start : start + BLOCK].tobytes())
+    found.update(data.present.tobytes())
+    if data.offsets is not None:
+        found.update(data.offsets.tobytes())
     return found.hexdigest()[:24]
 
 

@@ -15,6 +15,7 @@ from mer_core.data.dataset import ClipTable
 from mer_core.engine import ClipFailure, ExtractReport
 from mer_core.errors import MediaError, UsageError
 from mer_core.feature_choice import Streams
+from mer_core.frames import as_level
 from mer_core.options import parse_pairs
 from mer_core.protocols import Model
 from mer_core.spec import TRANSCRIPT
@@ -128,7 +129,7 @@ def complete_streams(features: FeatureSet, model: Model) -> FeatureSet:
         info = model.streams[name]
         return StreamData(info, np.zeros((count, info.dim), np.float32), np.zeros(count, dtype=np.bool_))
 
-    table = {name: features.table.get(name) or absent(name) for name in model.streams}
+    table = {name: as_level(features.table.get(name) or absent(name), model.streams[name]) for name in model.streams}
     return replace(features, table=table)
 
 

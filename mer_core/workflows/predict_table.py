@@ -14,7 +14,7 @@ from mer_core.engine import ExtractReport
 from mer_core.errors import DataError, UsageError
 from mer_core.feature_choice import Streams, stream_arrays
 from mer_core.protocols import Model
-from mer_core.types import FeatureSet, StreamData
+from mer_core.types import FeatureSet
 from mer_core.workflows.features import UNLABELLED
 from mer_core.workflows.given import feature_ids, given_streams
 from mer_core.workflows.pipeline import Pipeline
@@ -41,7 +41,7 @@ def read_table(
     choice = DataChoice(source=str(file), features=str(file), columns={**own, **columns}, streams=asked)
     ids = feature_ids(choice)
     found = given_streams(choice, ids)
-    table = {name: StreamData(*parts) for name, parts in found.streams.items()}
+    table = found.streams
     for name, data in table.items():
         if data.info.dim != model.streams[name].dim:
             what = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.evaluation import Evaluation, Scores, SubsetScore, evaluate_predictions, evaluate_subsets, scores
+from mer_core.frames import as_level
 from mer_core.protocols import Model
-from mer_core.types import FeatureSet
+from mer_core.seed_scores import SeedGuesses
+from mer_core.types import FeatureSet, StreamData
 from mer_core.workflows.features import keep_modalities, present_modalities, take
+from mer_core.workflows.seeds import SeveralSeeds, softmax
 
 NO_FOLD = -1
 
@@ -21,11 +24,14 @@ NO_FOLD = -1
 class OutOfFold:
     """Predictions for clips by the fold member that did not train on them.
 
-    ``probabilities`` [N, C] are NaN and ``fold`` [N] is -1 where no fold validates the clip.
+    ``probabilities`` [N, C] are NaN and ``fold`` [N] is -1 where no fold validates the clip. Of several ``seeds``
+    these are what all say together, and ``each`` [S, N, C] what each one says.
     """
 
     probabilities: NDArray[np.float64]
     fold: NDArray[np.int64]
+    seeds: tuple[int, ...] = ()
+    each: NDArray[np.float64] | None = None
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -35,39 +41,67 @@ class OutOfFold:
     @property
     def labels(self) -> NDArray[np.int64]:
         """[N] predicted class index; 0 where there is no prediction."""
-        return np.asarray(np.argmax(np.nan_to_num(self.probabilities, nan=-1.0), axis=1), dtype=np.int64)
+        return best(self.probabilities)
+
+    @property
+    def guesses(self) -> NDArray[np.int64]:
+        """What is scored: ``labels`` [N], or the labels [S, N] of each seed."""
+        return self.labels if self.each is None else best(self.each)
+
+    def seed_guesses(self, rows: NDArray[np.int64]) -> SeedGuesses | None:
+        """Of several seeds, what each and all together predict of the clips ``rows``."""
+        return None if self.each is None else SeedGuesses(self.seeds, self.guesses[:, rows], self.labels[rows])
+
+
+def best(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """[..., N] the likeliest class, 0 where all are NaN or there is none."""
+    if not probabilities.shape[-1]:
+        return np.zeros(probabilities.shape[:-1], np.int64)
+    return np.asarray(np.argmax(np.nan_to_num(probabilities, nan=-1.0), axis=-1), dtype=np.int64)
 
 
 def out_of_fold(model: Model, data: FeatureSet) -> OutOfFold:
-    """Each validated clip's probabilities from its own fold's member."""
+    """Each validated clip's probabilities from its own fold's member; of several seeds, from each one's."""
+    if not isinstance(model, SeveralSeeds):
+        return OutOfFold(*_held_out(model.predict, data))
+    found = [_held_out(one.logits, data) for one in model.models.values()]
+    logits = np.stack([one for one, _ in found])
+    return OutOfFold(softmax(logits.mean(axis=0)), found[0][1], tuple(model.models), softmax(logits))
+
+
+def _held_out(
+    ask: Callable[[Mapping[str, StreamData], int], NDArray[np.float64]], data: FeatureSet
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What ``ask`` says of each clip as the fold that held it out sees it, [N, C], and which fold that is, [N]."""
     count = len(data.ids)
-    probabilities = np.full((count, len(data.targets.classes)), np.nan)
+    answers = np.full((count, len(data.targets.classes)), np.nan)
     folds = np.full(count, NO_FOLD, dtype=np.int64)
     for number, fold in enumerate(data.folds):
         part = take(data, fold.val)
-        seen = {name: part.features(name, number) for name in part.streams}
-        probabilities[fold.val] = model.predict(seen, fold=number)
+        answers[fold.val] = ask({name: part.features(name, number) for name in part.streams}, number)
         folds[fold.val] = number
-    return OutOfFold(probabilities, folds)
+    return answers, folds
 
 
 def ensemble(model: Model, features: FeatureSet) -> NDArray[np.float64]:
     """Probabilities [N, C] of all members together, each with the features of its own fold."""
     names = [name for name in model.streams if name in features.table]
     if not features.fold_tables:
-        return model.predict({name: features.table[name] for name in names})
+        return model.predict({name: as_level(features.table[name], model.streams[name]) for name in names})
     folds = sorted(features.fold_tables)
-    members = [model.logits({name: features.features(name, fold) for name in names}, fold) for fold in folds]
-    mean = np.mean(members, axis=0)
-    shares = np.exp(mean - mean.max(axis=1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+    members = [model.logits(_seen(model, features, names, fold), fold) for fold in folds]
+    return softmax(np.mean(members, axis=0))
+
+
+def _seen(model: Model, features: FeatureSet, names: Sequence[str], fold: int) -> dict[str, StreamData]:
+    return {name: as_level(features.features(name, fold), model.streams[name]) for name in names}
 
 
 def score_held_out(
     model: Model, data: FeatureSet, held_out: OutOfFold, unit: str, seed: int
 ) -> tuple[Evaluation | None, tuple[SubsetScore, ...]]:
-    """Out-of-fold scores with all modalities, and of every subset of them; nothing where no clip was held out."""
-    if not len(held_out.rows):
+    """Out-of-fold scores with all modalities, and of every subset of them; nothing where no labelled clip was held out."""
+    if not (data.labels[held_out.rows] >= 0).any():
         return None, ()
     return score_out_of_fold(held_out, data, unit, seed), score_subsets(model, data, held_out, seed)
 
@@ -77,10 +111,11 @@ def score_out_of_fold(found: OutOfFold, data: FeatureSet, unit: str, seed: int) 
     rows = found.rows
     return evaluate_predictions(
         data.labels[rows],
-        found.labels[rows],
+        found.guesses[..., rows],
         data.targets.classes,
         groups_of(data, rows),
         unit=unit,
+        seeds=found.seed_guesses(rows),
         folds=[int(found.fold[row]) for row in rows] if len(data.folds) > 1 else None,
         seed=seed,
     )
@@ -89,7 +124,7 @@ def score_out_of_fold(found: OutOfFold, data: FeatureSet, unit: str, seed: int) 
 def fold_scores(found: OutOfFold, data: FeatureSet) -> list[Scores]:
     """The scores of each fold alone, in order, on the labelled clips that it held out."""
     parts = [np.flatnonzero((found.fold == number) & (data.labels >= 0)) for number in range(len(data.folds))]
-    return [scores(data.labels[rows], found.labels[rows], len(data.targets.classes)) for rows in parts]
+    return [scores(data.labels[rows], found.guesses[..., rows], len(data.targets.classes)) for rows in parts]
 
 
 def score_subsets(model: Model, data: FeatureSet, held_out: OutOfFold, seed: int) -> tuple[SubsetScore, ...]:
@@ -98,10 +133,10 @@ def score_subsets(model: Model, data: FeatureSet, held_out: OutOfFold, seed: int
     ``held_out`` are the predictions with all modalities, which need no second pass.
     """
     modalities, rows = tuple(present_modalities(data)), held_out.rows
-    predictions = {modalities: held_out.labels[rows]}
+    predictions = {modalities: held_out.guesses[..., rows]}
     for subset in subsets_of(modalities)[1:]:
         found = out_of_fold(model, keep_modalities(data, subset))
-        predictions[subset] = found.labels[rows]
+        predictions[subset] = found.guesses[..., rows]
     return evaluate_subsets(data.labels[rows], predictions, len(data.targets.classes), groups_of(data, rows), seed=seed)
 
 
@@ -117,14 +152,26 @@ def subsets_of(modalities: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def score_rows(
+    model: Model,
+    features: FeatureSet,
     probabilities: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    classes: Sequence[str],
+    rows: NDArray[np.int64],
     groups: Sequence[str | None] | None,
     unit: str,
     seed: int,
 ) -> Evaluation | None:
-    """Metrics of an ensemble's predictions (a test split); None if none of the clips is labelled."""
+    """Metrics of an ensemble on clips ``rows`` (a test split); None if none of them is labelled.
+
+    Args:
+        probabilities: [N, C], what the model says of all clips: that is scored, whatever its single seeds say.
+        groups: of ``rows``.
+    """
+    labels, guess = features.labels[rows], best(probabilities[rows])
     if not (labels >= 0).any():
         return None
-    return evaluate_predictions(labels, np.argmax(probabilities, axis=1), classes, groups, unit=unit, seed=seed)
+    seeds = None
+    if isinstance(model, SeveralSeeds):
+        part = take(features, rows)
+        each = np.stack([best(ensemble(one, part)) for one in model.models.values()])
+        seeds = SeedGuesses(tuple(model.models), each, guess)
+    return evaluate_predictions(labels, guess, features.targets.classes, groups, unit=unit, seeds=seeds, seed=seed)

@@ -14,6 +14,7 @@ from mer_core.engine.answers import make_instance
 from mer_core.errors import MerError
 from mer_core.evaluation import Evaluation, evaluate_predictions
 from mer_core.files import writing
+from mer_core.frames import clip_means
 from mer_core.spec import digest
 from mer_core.types import FeatureSet, StreamData
 from mer_core.workflows.jobs import build_jobs
@@ -75,7 +76,7 @@ def class_vectors(
 
 def nearest(stream: StreamData, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> NDArray[np.int64]:
     """The class whose vector has the largest cosine with the mean of each clip's features."""
-    means = np.nan_to_num(stream.values[rows, : vectors.shape[1]])
+    means = np.nan_to_num(clip_means(stream, rows)[:, : vectors.shape[1]])
     return np.asarray(np.argmax(means @ _unit(vectors).T, axis=1), np.int64)
 
 
