@@ -6,7 +6,6 @@ Precedence: flags > ``--config`` file > preset and protocol > defaults.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from mer_core.errors import UsageError
 from mer_core.feature_choice import Streams, refuse_extraction, with_features
 from mer_core.options import parse_pairs
 from mer_core.owners import asked_of, refuse_strangers
+from mer_core.presets import find_preset, preset_name, without_settings
 from mer_core.registry import Catalogue, Entry
 from mer_core.spec import (
     TRANSCRIPT,
@@ -23,7 +23,6 @@ from mer_core.spec import (
     DeriverSpec,
     ExtractorSpec,
     FusionSpec,
-    PluginSpec,
     PresetSpec,
     ProtocolSpec,
     TrainerSpec,
@@ -54,6 +53,7 @@ def make_config(
     folds: int | str | None = None,
     group: str | None = None,
     seed: int | None = None,
+    seeds: int | None = None,
     device: str | None = None,
     fusion_options: Mapping[str, Any] | None = None,
     trainer_options: Mapping[str, Any] | None = None,
@@ -83,7 +83,7 @@ def make_config(
             an extractor, the fusion, the trainer, a deriver or the data set.
         allow_upload: let plugins send data to their servers; never taken from ``file``.
         crossfit, deploy: see :class:`mer_core.config.FittingChoice`.
-        transductive, audit_labels, competition: see :class:`mer_core.config.RunConfig`.
+        seeds, transductive, audit_labels, competition: see :class:`mer_core.config.RunConfig`.
         fitted: ``{"emovclip": "folder of mer finetune"}``: extractors that the run does not fit itself.
         features: a feature table or folder, in place of extraction; ``streams`` names its arrays, ``labels`` and
             ``split`` those of labels and splits (``none``: no splits), ``group`` that of groups.
@@ -93,12 +93,12 @@ def make_config(
     """
     saved = read_config(file)
     preset = preset_name(catalogue, preset, language)
-    preset_spec = _preset(catalogue, preset or saved.get("preset") or "lite")
+    preset_spec = find_preset(catalogue, preset or saved.get("preset") or "lite")
     protocol_name = protocol if protocol is not None else saved.get("protocol", "")
     protocol_spec = catalogue.find(ProtocolSpec, protocol_name) if protocol_name else None
     if not catalogue.same(ProtocolSpec, protocol_name, saved.get("protocol", "")):
         former = catalogue.find(ProtocolSpec, saved["protocol"]) if saved.get("protocol") else None
-        saved = _without_settings(saved, [spec for spec in (former, protocol_spec) if spec])
+        saved = without_settings(saved, [spec for spec in (former, protocol_spec) if spec])
     asked = {owner: dict(values) for owner, values in _pairs(options).items()}
     source = with_features(
         _data(catalogue, saved, data, columns, label_map, asked),
@@ -157,6 +157,7 @@ def make_config(
         "preset": preset_spec.name if preset or not given else "",
         "protocol": catalogue.settled(ProtocolSpec, protocol_name),
         "seed": seed if seed is not None else saved.get("seed", 0),
+        "seeds": seeds if seeds is not None else saved.get("seeds", 1),
         "device": device or saved.get("device", "auto"),
     }
     refuse_strangers(asked, resolved_streams, [*readers, *_others(catalogue, resolved)], "this run")
@@ -167,59 +168,6 @@ def make_config(
 def _given(**values: str | None) -> dict[str, str]:
     """Those that are not None."""
     return {key: value for key, value in values.items() if value is not None}
-
-
-def preset_name(catalogue: Catalogue, preset: str | None, language: str | None) -> str | None:
-    """The preset that is meant by a name and a language.
-
-    Raises:
-        UsageError: a language without a preset that has one, or a preset that needs one.
-    """
-    names = sorted({entry.spec.name for entry in catalogue.of_kind(PresetSpec)})
-    spoken = [name.removeprefix(f"{preset}-") for name in names if preset and name.startswith(f"{preset}-")]
-    if language is None:
-        if spoken and preset not in names:
-            raise UsageError(
-                f"the preset {preset!r} differs by language.", f"Add --language {' or --language '.join(spoken)}."
-            )
-        return preset
-    if language not in spoken:
-        hint = f"Its languages are {', '.join(spoken)}." if spoken else "Leave out --language."
-        raise UsageError(f"the preset {preset or 'lite'!r} has no language {language!r}.", hint)
-    return f"{preset}-{language}"
-
-
-def _preset(catalogue: Catalogue, name: str) -> PresetSpec:
-    """The preset, with names as they are saved. Those of its own distribution's plugins mean these first."""
-    spec, entry = catalogue.find(PresetSpec, name), catalogue.entry(PresetSpec, name)
-
-    def settled(kind: type[PluginSpec], one: str) -> str:
-        return catalogue.settled(kind, one, entry.distribution)
-
-    return replace(
-        spec,
-        name=entry.saved_name,
-        extractors={m: tuple(settled(ExtractorSpec, one) for one in names) for m, names in spec.extractors.items()},
-        derivers={artefact: settled(DeriverSpec, one) for artefact, one in spec.derivers.items()},
-        fusion=settled(FusionSpec, spec.fusion),
-        trainer=settled(TrainerSpec, spec.trainer),
-    )
-
-
-def _without_settings(saved: Mapping[str, Any], protocols: Sequence[ProtocolSpec]) -> dict[str, Any]:
-    """A saved run without the settings that ``protocols`` (its own, and the one asked for now) decide."""
-    kept = {**saved, "folds": _without(saved.get("folds", {}), {"kind"})}
-    for part in ("fusion", "trainer"):
-        decided = {key for spec in protocols for key in getattr(spec, f"{part}_options")}
-        if part in saved:
-            kept[part] = {**saved[part], "options": _without(saved[part].get("options", {}), decided)}
-    if any(spec.pooling for spec in protocols):
-        kept["streams"] = {name: _without(own, {"pooling"}) for name, own in saved.get("streams", {}).items()}
-    return kept
-
-
-def _without(values: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key not in keys}
 
 
 def _pairs(options: Sequence[str] | Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:

@@ -32,6 +32,7 @@ class Settings(TypedDict, total=False):
         folds: how many, or ``"loo"``: one group left out at a time.
         group: column whose values stay together in a fold.
         seed: of folds and training.
+        seeds: trainings over the same folds, with the seeds ``seed``, ``seed + 1`` ...; scores are averaged over them.
         device: ``auto``, ``cpu``, ``cuda:0`` ...
         crossfit: how supervised extractors are fitted: ``fold``, ``nested`` or ``single`` (contaminates the score).
         deploy: ``folds`` to predict with the members that were scored, ``refit`` with one more, fitted to everything.
@@ -65,6 +66,7 @@ class Settings(TypedDict, total=False):
     folds: int | str | None
     group: str | None
     seed: int | None
+    seeds: int | None
     device: str | None
     fusion_options: Mapping[str, Any] | None
     trainer_options: Mapping[str, Any] | None

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from mer_core import FeatureSet, Fit, fit, load_fit, open_workspace
+from mer_core.cli.app import run_app
 from mer_core.confusions import scores
 from mer_core.evaluation import bootstrap, evaluate_predictions, evaluate_subsets, paired_difference, weighted_f1
+from mer_core.testing.tables import feature_set
 
 
 def guesses(n: int = 120, seeds: int = 3, right: float = 0.7) -> tuple[np.ndarray, np.ndarray]:
@@ -59,3 +67,115 @@ def test_differences_and_subsets_are_averaged_too() -> None:
     scored = evaluate_subsets(y, {("a", "b"): each, ("a",): other}, 4, GROUPS)
     assert scored[1].waf.value == pytest.approx(scores(y, other, 4).waf)
     assert scored[0].gain.value == 0
+
+
+OPTIONS = {"epochs": 8, "lr": 3e-3}
+
+
+@pytest.fixture(scope="module")
+def data() -> FeatureSet:
+    made = feature_set(60, signal=1.2, folds=3)
+    return replace(made, groups=tuple(f"s{i % 6}" for i in range(60)))
+
+
+@pytest.fixture(scope="module")
+def several(data: FeatureSet) -> Fit:
+    return fit(data, seeds=3, seed=4, fusion="concat", trainer_options=OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def singles(data: FeatureSet) -> list[Fit]:
+    return [fit(data, seed=seed, fusion="concat", trainer_options=OPTIONS) for seed in (4, 5, 6)]
+
+
+def test_each_seed_is_a_training_of_its_own_over_the_same_folds(several: Fit, singles: list[Fit]) -> None:
+    assert several.held_out.seeds == (4, 5, 6)
+    for number, one in enumerate(singles):
+        assert several.held_out.each[number] == pytest.approx(one.held_out.probabilities)
+        assert several.evaluation.seeds.each[number].waf == pytest.approx(one.evaluation.scores.waf)
+    wafs = [one.evaluation.scores.waf for one in singles]
+    assert several.evaluation.scores.waf == pytest.approx(np.mean(wafs))
+    assert several.evaluation.seeds.mean == several.evaluation.intervals["waf"]
+    assert several.evaluation.seeds.spread["waf"] == pytest.approx(np.std(wafs, ddof=1)) != 0
+    assert (several.evaluation.unit, several.evaluation.n_units, several.evaluation.scores.n) == ("speaker", 6, 60)
+
+
+def test_subsets_are_averaged_over_the_seeds(several: Fit, singles: list[Fit]) -> None:
+    for number, one in enumerate(several.subsets):
+        assert one.waf.value == pytest.approx(np.mean([single.subsets[number].waf.value for single in singles]))
+
+
+def test_the_model_averages_the_members_of_all_seeds_and_is_saved_whole(
+    several: Fit, singles: list[Fit], data: FeatureSet, tmp_path: Path
+) -> None:
+    table = data.table
+    mean = np.mean([one.model.logits(table, 1) for one in singles], axis=0)
+    assert several.model.logits(table, 1) == pytest.approx(mean)
+    rows = data.folds[1].val
+    assert several.held_out.labels[rows].tolist() == mean[rows].argmax(axis=1).tolist()
+    assert (several.model.summary["members"], several.model.summary["seeds"]) == (9, [4, 5, 6])
+    several.save(tmp_path / "model")
+    again = load_fit(tmp_path / "model")
+    assert again.predict(data) == pytest.approx(several.predict(data))
+    assert again.model.summary["curves"] == several.model.summary["curves"]
+
+
+def test_progress_counts_all_trainings(data: FeatureSet) -> None:
+    seen: list[tuple[int, int, str]] = []
+    space = replace(open_workspace(), progress=lambda _, done, total, note: seen.append((done, total, note)))
+    fit(data, seeds=2, fusion="concat", trainer_options={"epochs": 2}, space=space)
+    assert [done for done, _, _ in seen] == sorted({done for done, _, _ in seen})
+    assert seen[-1][0] == seen[-1][1] == seen[0][1]
+    assert seen[0][2].startswith("seed 1/2, ")
+    assert seen[-1][2].startswith("seed 2/2, ")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with three seeds over a feature table with a test split."""
+    folder = tmp_path_factory.mktemp("seeds")
+    made = feature_set(72, signal=1.2)
+    splits = np.where(np.arange(72) < 54, "train", "test")
+    arrays = {name.replace(":", "_"): part.values for name, part in made.table.items()}
+    names = np.asarray(made.targets.classes)[made.labels]
+    np.savez(folder / "t.npz", labels=names, split=splits, speaker=[f"s{i % 9}" for i in range(72)], **arrays)
+    command = ["train", "--features", str(folder / "t.npz"), "--streams", "speech=speech_a,text=text_c"]
+    options = ["--epochs", "6", "--folds", "3", "--fusion", "concat", "--seeds", "3", "--competition"]
+    assert run_app([*command, *options, "--out", str(folder / "run"), "--cache", str(folder / "cache")]) == 0
+    return folder / "run"
+
+
+def test_the_report_has_a_line_per_seed_and_their_spread(trained: Path) -> None:
+    found = json.loads((trained / "report.json").read_text(encoding="utf-8"))
+    for part in ("cv", "test"):
+        told = found["metrics"][part]["seeds"]
+        wafs = [line["waf"] for line in told["lines"]]
+        assert [line["seed"] for line in told["lines"]] == [0, 1, 2]
+        assert told["spread"]["waf"] == pytest.approx(np.std(wafs, ddof=1))
+        assert told["mean"]["value"] == pytest.approx(np.mean(wafs))
+    assert found["metrics"]["cv"]["waf"] == found["metrics"]["cv"]["seeds"]["mean"]
+    assert found["metrics"]["test"]["waf"] == found["metrics"]["test"]["seeds"]["together"]
+    assert found["metrics"]["cv"]["n"] == 54
+    assert (found["model"]["members"], found["model"]["seeds"]) == (9, [0, 1, 2])
+    assert {curve["seed"] for curve in found["model"]["curves"]} == {0, 1, 2}
+    assert sum(map(sum, found["metrics"]["cv"]["confusion"])) == pytest.approx(54, abs=0.01)
+    page = (trained / "report.html").read_text(encoding="utf-8")
+    assert "Each of 3 seeds" in page
+    assert "Standard deviation over the seeds" in page
+
+
+def test_predictions_are_those_of_the_saved_model_and_of_all_seeds_together(trained: Path) -> None:
+    found = json.loads((trained / "report.json").read_text(encoding="utf-8"))["metrics"]
+    with (trained / "predictions.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    for part, kept in (("cv", "train"), ("test", "test")):
+        pairs = [(row["label"], row["prediction"]) for row in rows if row["split"] == kept]
+        classes = sorted({label for label, _ in pairs})
+        y, pred = ([classes.index(one) for one in column] for column in zip(*pairs, strict=True))
+        assert weighted_f1(y, pred, 3) == pytest.approx(found[part]["seeds"]["together"]["value"])
+    assert sorted(path.name for path in (trained / "model").iterdir()) == [
+        "pipeline.json",
+        "seed-0",
+        "seed-1",
+        "seed-2",
+    ]

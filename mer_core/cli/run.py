@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mer_core.cli import flags
+from mer_core.cli import flags, training_flags
 from mer_core.cli.dropout_rates import dropout_rates
 from mer_core.cli.output import print_json, stdout_console
 from mer_core.errors import UsageError
@@ -90,6 +90,7 @@ def command(
     deploy: flags.Deploy = None,
     fitted: flags.FittedFlag = None,
     seed: flags.Seed = None,
+    seeds: training_flags.Seeds = None,
     out: Out = None,
     plan: Plan = False,
     config: flags.Config = None,
@@ -149,6 +150,7 @@ def command(
             deploy=deploy,
             fitted=fitted,
             seed=seed,
+            seeds=seeds,
             device=device,
             allow_upload=allow_upload,
             trainer_options=trainer_flags(epochs, modality_dropout, select, self_training, pseudo_from),

@@ -13,6 +13,7 @@ from rich.text import Text
 from mer_core.cli.extract import print_failures
 from mer_core.cli.rivals import competition
 from mer_core.names import readable
+from mer_core.report.seeds import told
 from mer_core.report.words import count, fitted, size
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def print_section(title: str, section: Section, console: Console) -> None:
     if section.per_group:
         each = ", ".join(f"{line.name} {_number(line.waf)}" for line in section.per_group)
         console.print(Text.assemble((f"WAF of each {section.unit}: ", "dim"), each))
+    if section.seeds:
+        console.print(Text(f"{told(section.seeds)}.", "dim"))
 
 
 def _headline(report: RunReport) -> Text:
@@ -190,6 +193,13 @@ def _fit(fit: dict[str, Any]) -> str:
     return f"{fit['stream']}: {how}, then {passes} through its fits{work}, {size(fit['bytes'])} of features"
 
 
+def _seeds(first: int, seeds: int) -> str:
+    """``seed 0``, or ``seeds 0 to 2: 3 trainings, 3 times the time of one``."""
+    if seeds == 1:
+        return f"seed {first}"
+    return f"seeds {first} to {first + seeds - 1}: {seeds} trainings, {seeds} times the time of one"
+
+
 def print_plan(document: dict[str, Any], console: Console) -> None:
     """What would be done, with disk."""
     data, disk, training = document["data"], document["disk"], document["training"]
@@ -217,7 +227,7 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
     folds, used = training["folds"], {part: readable(training[part]["name"]) for part in ("trainer", "fusion")}
     console.print(
         f"[bold]Training[/]  {used['trainer']} of {used['fusion']} on {training['device']}, "
-        f"folds {folds['k']} ({folds['kind']}), seed {training['seed']}"
+        f"folds {folds['k']} ({folds['kind']}), {_seeds(training['seed'], training['seeds'])}"
     )
     for note in (*document["warnings"], *data["notes"]):
         console.print(Text.assemble(("Note      ", "yellow"), note))

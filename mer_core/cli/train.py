@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mer_core.cli import flags
+from mer_core.cli import flags, training_flags
 from mer_core.cli import run as run_command
 
 NAME = "train"
@@ -65,6 +65,7 @@ def command(
     deploy: flags.Deploy = None,
     fitted: flags.FittedFlag = None,
     seed: flags.Seed = None,
+    seeds: training_flags.Seeds = None,
     out: run_command.Out = None,
     config: flags.Config = None,
     cache: flags.CacheFlag = None,
@@ -117,6 +118,7 @@ def command(
             deploy=deploy,
             fitted=fitted,
             seed=seed,
+            seeds=seeds,
             device=device,
             allow_upload=allow_upload,
             trainer_options=run_command.trainer_flags(epochs, modality_dropout, select, self_training, pseudo_from),

@@ -19,6 +19,7 @@ from mer_core.report.model import (
     Subset,
 )
 from mer_core.report.parts import Score
+from mer_core.report.seeds import seeds
 
 if TYPE_CHECKING:
     from mer_core.data.folds import FoldPlan
@@ -56,10 +57,16 @@ def section(
         chance=evaluation.chance,
         note=evaluation.note,
         classes=_classes(evaluation),
-        confusion=tuple(tuple(int(cell) for cell in row) for row in found.confusion),
+        confusion=tuple(tuple(_count(cell) for cell in row) for row in found.confusion),
         per_group=_lines(evaluation.per_group),
         folds=_lines(evaluation.folds),
+        seeds=seeds(evaluation.seeds),
     )
+
+
+def _count(found: float) -> int | float:
+    """A whole number as such; a mean over seeds, rounded, as it is."""
+    return int(found) if float(found).is_integer() else round(float(found), 4)
 
 
 def score(interval: Interval) -> Score:
@@ -72,7 +79,7 @@ def _classes(evaluation: Evaluation) -> tuple[ClassScore, ...]:
     found = evaluation.scores
     rows = []
     for i, name in enumerate(evaluation.classes):
-        n, predicted = int(found.support[i]), int(found.predicted[i])
+        n, predicted = int(found.support[i]), _count(found.predicted[i])
         rows.append(
             ClassScore(
                 name=name,
@@ -165,6 +172,7 @@ def model_facts(summary: Mapping[str, Any], fusion: str, trainer: str, **options
         fusion=fusion,
         trainer=trainer,
         members=summary.get("members", max(1, len(lines))),
+        seeds=tuple(summary.get("seeds", ())),
         imputed={name: _cells(found) for name, found in summary.get("imputed", {}).items()},
         curves=lines,
         notes=tuple(summary.get("notes", ())),
@@ -181,7 +189,8 @@ def curves(found: Sequence[Mapping[str, Any]]) -> tuple[Curve, ...]:
     """Learning curves of the folds in order; of one model on all clips if there is only one."""
     return tuple(
         Curve(
-            fold=fold + 1 if len(found) > 1 else None,
+            fold=one.get("fold", fold + 1 if len(found) > 1 else None),
+            seed=one.get("seed"),
             loss=tuple(one.get("train_loss", ())),
             waf=tuple(one.get("selection_waf", ())),
             waf_epochs=tuple(one.get("checked_epochs", ())),

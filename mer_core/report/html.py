@@ -23,9 +23,14 @@ SHOWN_FAILURES = 50
 class Cell:
     """A cell of the confusion matrix: its count, and its share of the row from 0 to 1."""
 
-    n: int
+    n: int | float
     share: float
     right: bool
+
+    @property
+    def text(self) -> str:
+        """The count as it is written: with one decimal where it is a mean over seeds."""
+        return f"{self.n:,}" if isinstance(self.n, int) else f"{self.n:,.1f}"
 
 
 def render_html(report: RunReport) -> str:
@@ -151,13 +156,19 @@ def _training(report: RunReport) -> dict[str, str]:
         "Fusion": model.fusion,
         "Trainer": model.trainer,
         "Epoch kept": f"{model.selection}: {words.SELECTIONS.get(model.selection, 'see the trainer')}",
-        "Members": f"{model.members}" + (", their outputs are averaged" if model.members > 1 else ""),
+        "Members": _members(model),
         **_stacked(model),
         "Parameters": f"{model.parameters:,} per member",
         "Epochs": f"{model.epochs:,}",
         "Optimiser steps": f"{model.steps:,} per member",
         **{name: _option(value) for name, value in model.options.items()},
     }
+
+
+def _members(model: ModelFacts) -> str:
+    """``15 of 3 seeds, their outputs are averaged``."""
+    seeds = f" of {len(model.seeds)} seeds" if model.seeds else ""
+    return f"{model.members}{seeds}" + (", their outputs are averaged" if model.members > 1 else "")
 
 
 def _stacked(model: ModelFacts) -> dict[str, str]:
@@ -189,6 +200,7 @@ def _provenance(report: RunReport) -> dict[str, str]:
         "Preset": found.preset,
         "Protocol": found.protocol,
         "Seed": ", ".join(f"{name} {seed}" for name, seed in {"run": report.seed, **found.seeds}.items()),
+        "Trainings": ", ".join(f"seed {seed}" for seed in report.model.seeds),
         "Device": found.device,
         "Threads": f"{found.threads}" if found.threads else "",
         "Platform": found.platform,

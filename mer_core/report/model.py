@@ -18,6 +18,7 @@ from mer_core.files import write_text, writing
 from mer_core.report.parts import Number, Part, Score, finite
 from mer_core.report.rivals import Rival
 from mer_core.report.rounds import SelfTraining
+from mer_core.report.seeds import Seeds
 
 SCHEMA = "mer-report/1"
 JSON_FILE, HTML_FILE = "report.json", "report.html"
@@ -26,11 +27,11 @@ UNSTATED = "unstated"
 
 
 class ClassScore(Part):
-    """One class of a section. ``n`` is its true count, ``predicted`` how often it was predicted."""
+    """One class of a section. ``n`` is its true count, ``predicted`` how often it was predicted, a mean over seeds."""
 
     name: str
     n: int
-    predicted: int
+    predicted: int | float
     precision: Number
     recall: Number
     f1: Number
@@ -71,10 +72,12 @@ class Section(Part):
     """Accuracy of guessing in proportion to the class frequencies."""
     note: str = ""
     classes: tuple[ClassScore, ...] = ()
-    confusion: tuple[tuple[int, ...], ...] = ()
-    """Rows are true classes, columns predicted ones, in the order of ``classes``."""
+    confusion: tuple[tuple[int | float, ...], ...] = ()
+    """Rows are true classes, columns predicted ones, in the order of ``classes``; means over the seeds of several."""
     per_group: tuple[GroupLine, ...] = ()
     folds: tuple[GroupLine, ...] = ()
+    seeds: Seeds | None = None
+    """Each training's scores where several differ in their seed."""
 
     @property
     def mark(self) -> str:
@@ -208,6 +211,8 @@ class Curve(Part):
     """Learning curve of one fold (None: the one model on all clips). Epochs count from 1."""
 
     fold: int | None = None
+    seed: int | None = None
+    """Of several trainings."""
     loss: tuple[Number, ...] = ()
     """Mean training loss of every epoch."""
     waf: tuple[Number, ...] = ()
@@ -228,6 +233,8 @@ class ModelFacts(Part):
     parameters: int = 0
     """Of one member."""
     members: int = 1
+    seeds: tuple[int, ...] = ()
+    """Of several trainings; ``members`` are those of all."""
     epochs: int = 0
     steps: int = 0
     stacked: bool | None = None

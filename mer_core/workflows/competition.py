@@ -40,11 +40,11 @@ def _alone(modality: str, training: Training, held_out: OutOfFold, config: RunCo
     data = only(training.data, modality)
     try:
         found = train_rows(data, np.arange(len(data.ids)), training.plan, config, space)
-        guess = out_of_fold(found.model, found.data).labels
-        masked = out_of_fold(training.model, keep_modalities(training.data, (modality,))).labels
+        guess = out_of_fold(found.model, found.data).guesses
+        masked = out_of_fold(training.model, keep_modalities(training.data, (modality,))).guesses
     except MerError as error:
         return Alone(modality=modality, reason=error.message)
-    waf, gain = _paired(training.data, held_out.rows, [held_out.labels, guess], config.seed)
+    waf, gain = _paired(training.data, held_out.rows, [held_out.guesses, guess], config.seed)
     _, shortfall = _paired(training.data, held_out.rows, [guess, masked], config.seed)
     return Alone(modality=modality, waf=waf, shortfall=shortfall, gain=gain)
 
@@ -60,7 +60,7 @@ def _paired(
     data: FeatureSet, rows: NDArray[np.int64], guesses: Sequence[NDArray[np.int64]], seed: int
 ) -> tuple[Interval, Interval]:
     """WAF of the second of two predictions, and what the first has above it."""
-    pair = {("first", "of two"): guesses[0][rows], ("second",): guesses[1][rows]}
+    pair = {("first", "of two"): guesses[0][..., rows], ("second",): guesses[1][..., rows]}
     classes = len(data.targets.classes)
     second = evaluate_subsets(data.labels[rows], pair, classes, groups_of(data, rows), seed=seed)[1]
     return second.waf, second.gain

@@ -27,6 +27,7 @@ from mer_core.workflows.pipeline import load_pipeline, save_pipeline
 from mer_core.workflows.predict import complete_streams
 from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out
 from mer_core.workflows.train import train_rows
+from mer_core.workflows.unfinished import finishing
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 
@@ -104,6 +105,7 @@ def fit(
     folds: int | str = 5,
     group: str = "speaker",
     seed: int = 0,
+    seeds: int = 1,
     device: str = "auto",
     space: Workspace | None = None,
 ) -> Fit:
@@ -121,6 +123,8 @@ def fit(
         options: both by plugin, as a run takes them: ``{"attention": {"hidden": 64}}``; these win.
         folds: how many, or ``"loo"``: one group left out at a time. Groups stay together.
         group: what a group is, for the words of the evaluation.
+        seeds: trainings over the same folds, with the seeds ``seed``, ``seed + 1`` ...: their scores are averaged, and
+            the model is all of them together.
         device: ``auto``, ``cpu``, ``cuda:0`` ...
 
     Raises:
@@ -138,11 +142,13 @@ def fit(
         folds=folds,
         group=group,
         seed=seed,
+        seeds=seeds,
         device=device,
     )
     _refuse_unlabelled(features)
     rows, plan = _given_plan(features, seed) if features.folds else _plan(features, config)
-    training = train_rows(features, rows, plan, config, space)
+    with finishing(space.work):
+        training = train_rows(features, rows, plan, config, space)
     model, data = training.model, training.data
     held_out = out_of_fold(model, data)
     evaluation, subsets = score_held_out(model, data, held_out, group, seed)
@@ -231,7 +237,11 @@ def _spread(found: OutOfFold, rows: NDArray[np.int64], count: int) -> OutOfFold:
     probabilities = np.full((count, found.probabilities.shape[1]), np.nan)
     folds = np.full(count, NO_FOLD, dtype=np.int64)
     probabilities[rows], folds[rows] = found.probabilities, found.fold
-    return OutOfFold(probabilities, folds)
+    if found.each is None:
+        return OutOfFold(probabilities, folds)
+    each = np.full((len(found.seeds), *probabilities.shape), np.nan)
+    each[:, rows] = found.each
+    return OutOfFold(probabilities, folds, found.seeds, each)
 
 
 def _to_score(features: FeatureSet) -> NDArray[np.bool_]:

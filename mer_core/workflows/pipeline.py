@@ -21,6 +21,7 @@ from mer_core.registry import Catalogue, Entry
 from mer_core.spec import DeriverSpec, ExtractorSpec, FusionSpec, PluginSpec, TrainerSpec
 from mer_core.uploads import unpermitted
 from mer_core.workflows.guarded import guard
+from mer_core.workflows.seeds import load_each
 from mer_core.workflows.workspace import Workspace, pick_device
 
 PIPELINE_FILE = "pipeline.json"
@@ -101,6 +102,8 @@ def save_pipeline(
     document = {
         "schema": PIPELINE_SCHEMA,
         "classes": list(model.targets.classes),
+        "values": list(model.targets.values),
+        "votes": model.targets.votes,
         "streams": {
             name: {"modality": i.modality, "dim": i.dim, "level": i.level} for name, i in model.streams.items()
         },
@@ -173,9 +176,12 @@ def _settled(config: RunConfig, catalogue: Catalogue, file: Path) -> RunConfig:
 def _load(folder: Path, config: RunConfig, catalogue: Catalogue) -> Model:
     trainer, fusion = make_trainer(config, catalogue), make_fusion(config, catalogue)
     entry = trainer_entry(config, catalogue)
-    with blame(entry, "load", fusion_entry(config, catalogue)):
-        model = trainer.load(folder, fusion)
-    return guard(model, entry)
+
+    def load(place: Path) -> Model:
+        with blame(entry, "load", fusion_entry(config, catalogue)):
+            return guard(trainer.load(place, fusion), entry)
+
+    return load_each(config, folder, load)
 
 
 def refuse_arrays(folder: Path, pipeline: Pipeline) -> None:

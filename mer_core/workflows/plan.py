@@ -61,6 +61,7 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
             "trainer": config.trainer.model_dump(),
             "folds": config.folds.model_dump(),
             "seed": config.seed,
+            "seeds": config.seeds,
             "device": pick_device(config.device),
         },
         "warnings": list(protocol_gaps(config, space.catalogue)),

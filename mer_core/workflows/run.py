@@ -32,16 +32,18 @@ from mer_core.workflows.learning import Deployed, Learning, deploy, given_states
 from mer_core.workflows.log import RunLog
 from mer_core.workflows.lost import refuse_failed
 from mer_core.workflows.pipeline import save_pipeline
-from mer_core.workflows.predict import as_prediction, unusable
-from mer_core.workflows.predictions import HELD_OUT, MACHINE_MADE, NEW, TRAINED_ON, Row, write_predictions
+from mer_core.workflows.predict import unusable
+from mer_core.workflows.predictions import Row, write_predictions
 from mer_core.workflows.preflight import check_start
 from mer_core.workflows.pseudo_labels import FILE as PSEUDO_LABELS
 from mer_core.workflows.pseudo_labels import write_pseudo_labels
 from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out, score_rows
+from mer_core.workflows.run_rows import prediction_rows
+from mer_core.workflows.run_targets import RunTargets, run_targets
 from mer_core.workflows.seen import Seen
 from mer_core.workflows.telling import Teller, with_warnings
 from mer_core.workflows.train import Training, refuse_untrainable, train
-from mer_core.workflows.transcripts import machine_made
+from mer_core.workflows.unfinished import WORK, finishing
 from mer_core.workflows.workspace import Workspace, open_workspace
 from mer_core.workflows.zero_shot import ZeroShot, zero_shot
 
@@ -77,7 +79,7 @@ class Scores:
 
     ``everybody`` [N, C] are the saved model's probabilities for all clips, trained on or not. ``seen_held_out`` and
     ``seen_test`` count scored clips whose label an extractor had learnt. ``refitted``: the saved model was fitted to
-    everything afterwards. On held-out clips, ``untrained`` are zero-shot scores, ``alone`` those of one modality each.
+    everything afterwards. ``targets``: values and votes. On held-out clips, ``untrained`` are zero-shot scores, ``alone`` those of one modality each.
     """
 
     held_out: OutOfFold
@@ -85,6 +87,7 @@ class Scores:
     cross_validated: Evaluation | None
     test: Evaluation | None
     subsets: tuple[SubsetScore, ...]
+    targets: RunTargets
     seen_held_out: int = 0
     seen_test: int = 0
     refitted: bool = False
@@ -127,7 +130,8 @@ def run_config(config: RunConfig, space: Workspace, *, out: Path | None = None, 
     log = RunLog(folder / "log.jsonl", began)
     log.finish("data", began, source=config.data.source)
     teller = Teller(space.catalogue, folder, log, space.listeners)
-    with teller.run(config, len(table.clips)):
+    space = replace(space, work=folder / WORK)
+    with teller.run(config, len(table.clips)), finishing(space.work):
         found = _work(config, table, space, teller, command)
     return replace(found, report=teller.finished(found.report))
 
@@ -243,8 +247,9 @@ def evaluate_run(
         held_out=held_out,
         everybody=everybody,
         cross_validated=cross_validated,
-        test=_score_test(learning.extraction, tested, everybody, config),
+        test=_score_test(deployed, tested, everybody, config),
         subsets=subsets,
+        targets=run_targets(training, deployed, held_out, everybody, tested, config),
         seen_held_out=seen.count(learning.fits, training.rows[scored], held_out.fold[scored]),
         seen_test=seen.count(deployed.fits, labelled, np.full(len(labelled), NO_FOLD)),
         refitted=deployed.refitted,
@@ -259,39 +264,14 @@ def _tested(extraction: Extraction) -> IntArray:
     return np.asarray([i for i, clip in enumerate(clips) if clip.split == "test" and usable[i]], dtype=np.int64)
 
 
-def _score_test(extraction: Extraction, rows: IntArray, everybody: np.ndarray, config: RunConfig) -> Evaluation | None:
-    clips, features = extraction.table.clips, extraction.features
+def _score_test(deployed: Deployed, rows: IntArray, everybody: np.ndarray, config: RunConfig) -> Evaluation | None:
     if not len(rows):
         return None
-    groups = clip_groups([clips[row] for row in rows], config.folds.group)
+    clips, unit = deployed.extraction.table.clips, config.folds.group
+    groups = clip_groups([clips[row] for row in rows], unit)
     known = groups if any(groups) else None
-    return score_rows(
-        everybody[rows], features.labels[rows], features.targets.classes, known, config.folds.group, config.seed
-    )
-
-
-def prediction_rows(extraction: Extraction, training: Training, scores: Scores) -> list[Row]:
-    """Every clip: out-of-fold where a fold held it out, else the ensemble's answer, and which of the two."""
-    features, clips = extraction.features, extraction.table.clips
-    held_out, probabilities = scores.held_out, scores.everybody.copy()
-    folds = np.full(len(clips), -1)
-    scored = held_out.rows
-    probabilities[training.rows[scored]] = held_out.probabilities[scored]
-    folds[training.rows[scored]] = held_out.fold[scored]
-    learnt = set(training.rows[training.data.labels >= 0].tolist())
-    usable, present = any_present(features), present_modalities(features)
-    heard = machine_made(extraction.config, extraction.report)
-    rows = []
-    for i, clip in enumerate(clips):
-        there = {name: bool(bits[i]) for name, bits in present.items()}
-        found = as_prediction(clip.id, probabilities[i], features.targets, there)
-        if not usable[i]:
-            found = replace(found, label=None, probabilities={})
-        fold = str(folds[i] + 1) if folds[i] >= 0 else ""
-        seen = HELD_OUT if fold else TRAINED_ON if i in learnt else NEW
-        made = MACHINE_MADE if clip.id in heard else ""
-        rows.append(Row(found, clip.split or "", clip.label or "", fold, seen, made))
-    return rows
+    features, model = deployed.extraction.features, deployed.training.model
+    return score_rows(model, features, everybody, rows, known, unit, config.seed)
 
 
 def run_failures(extraction: Extraction) -> tuple[ClipFailure, ...]:

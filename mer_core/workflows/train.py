@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mer_core.blame import blame
@@ -11,17 +11,19 @@ from mer_core.data.dataset import ClipTable
 from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.engine import ClipFailure
 from mer_core.errors import TooLittleDataError
-from mer_core.protocols import Model
+from mer_core.protocols import Model, Progress
 from mer_core.registry import Catalogue
 from mer_core.types import FeatureSet
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
-from mer_core.workflows.features import label_indices, take
+from mer_core.workflows.features import has_target, label_indices, take, value_table, vote_shares
 from mer_core.workflows.folding import hide_test, plan_training
 from mer_core.workflows.guarded import guard
 from mer_core.workflows.lost import failures_of, why_empty
 from mer_core.workflows.pipeline import fusion_entry, make_fusion, make_trainer, trainer_entry
 from mer_core.workflows.predict import unusable
+from mer_core.workflows.seeds import fit_each
+from mer_core.workflows.unfinished import lend_folder
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
@@ -60,13 +62,23 @@ def train(
 
 
 def train_rows(features: FeatureSet, rows: IntArray, plan: FoldPlan, config: RunConfig, space: Workspace) -> Training:
-    """Fit the configuration's fusion to ``rows`` of ``features``; the plan's folds index into ``rows``."""
+    """Fit the configuration's fusion to ``rows`` of ``features``, once for each seed; folds index into ``rows``."""
     data = hide_test(take(features, rows, plan.folds))
+
+    def once(own: RunConfig, progress: Progress | None) -> Model:
+        return _fit(data, own, replace(space, progress=progress))
+
+    return Training(fit_each(config, once, space.progress), data, rows, plan)
+
+
+def _fit(data: FeatureSet, config: RunConfig, space: Workspace) -> Model:
+    """One training, with the configuration's seed."""
     fusion, trainer = make_fusion(config, space.catalogue), make_trainer(config, space.catalogue)
-    entry = trainer_entry(config, space.catalogue)
-    with blame(entry, "fit", fusion_entry(config, space.catalogue)):
+    entry, beside = trainer_entry(config, space.catalogue), fusion_entry(config, space.catalogue)
+    lend_folder(trainer, data, config, space, entry, beside)
+    with blame(entry, "fit", beside):
         model = trainer.fit(fusion, data, config.seed, space.progress)
-    return Training(guard(model, entry), data, rows, plan)
+    return guard(model, entry)
 
 
 def _plan(extraction: Extraction, catalogue: Catalogue) -> tuple[IntArray, FoldPlan]:
@@ -98,19 +110,21 @@ def refuse_untrainable(table: ClipTable, config: RunConfig) -> None:
     """Refuse, before hours of extraction, labels that no folds or model can be made of.
 
     Raises:
-        TooLittleDataError: no label, or one class only; the table's remarks are part of the hint.
+        TooLittleDataError: no label or value, or one class only; the table's remarks are part of the hint.
     """
     clips = table.clips
     groups = clip_groups(clips, config.folds.group)
+    labels = label_indices(clips, table.targets)
     try:
         plan_folds(
-            label_indices(clips, table.targets),
+            labels,
             groups,
             [clip.split for clip in clips],
             k=config.folds.k,
             seed=config.seed,
             kind=config.folds.kind,
             classes=table.targets.classes,
+            learnable=has_target(labels, vote_shares(clips, table.targets), value_table(clips, table.targets)),
         )
     except TooLittleDataError as error:
         raise TooLittleDataError(error.message, " ".join([error.hint, *map(_sentence, table.notes)])) from None
