@@ -6,9 +6,11 @@ Plugins do not inherit from these; having the methods is enough.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from mer_core.errors import DataError
 from mer_core.types import (
     Clip,
     Derived,
@@ -211,6 +213,35 @@ class Trainer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One of many ways to train that are tried: a fusion, and options of the trainer.
+
+    ``folds`` are the numbers of the folds that are trained, None for all of them; ``share`` of the epochs that these
+    options ask for is trained, with the whole schedule of the learning rate in it.
+    """
+
+    fusion: Fusion
+    options: Any
+    folds: tuple[int, ...] | None = None
+    share: float = 1.0
+
+
+@runtime_checkable
+class TrialTrainer(Trainer, Protocol):
+    """A trainer that prefers to be given many trials at once; others get one after the other."""
+
+    def fit_trials(
+        self, trials: Sequence[Trial], data: TrainingData, seed: int, progress: Progress | None = None
+    ) -> Iterator[tuple[int, Model | DataError]]:
+        """Yield ``(place of the trial, model)`` for every trial as it is done, in any order.
+
+        Member k of a model is that of fold ``trial.folds[k]``, trained as :meth:`fit` of a trainer with the trial's
+        options would train it, up to rounding. A trial that cannot be trained yields the error.
+        """
+        ...
+
+
 class Dataset(Protocol):
     """A data set known by name. ``__init__(options)``."""
 
@@ -231,5 +262,7 @@ __all__ = [
     "SupervisedExtractor",
     "Trainer",
     "TrainingData",
+    "Trial",
+    "TrialTrainer",
     "ValueModel",
 ]
