@@ -24,6 +24,8 @@ class Workspace:
         progress: called often with ``(stage, done, total, note)``.
         listeners: whether runs are announced to plugins with event hooks.
         notice: called with a sentence that is to be read before work goes on: what is sent to a server.
+        work: folder in which a training keeps what it has so far, to go on there when it was killed and is repeated;
+            a run's own is below its ``out``.
     """
 
     catalogue: Catalogue
@@ -35,6 +37,7 @@ class Workspace:
     progress: Progress | None = None
     listeners: bool = True
     notice: Callable[[str], None] | None = None
+    work: Path | None = None
 
 
 def open_workspace(
@@ -48,6 +51,7 @@ def open_workspace(
     plugins: Iterable[object] = (),
     listeners: bool = True,
     notice: Callable[[str], None] | None = None,
+    work: Path | None = None,
 ) -> Workspace:
     """Discover plugins and open the cache.
 
@@ -57,6 +61,7 @@ def open_workspace(
         plugins: further plugin objects beside the installed ones (for notebooks and tests).
         listeners: False to tell no plugin of the runs in this workspace.
         notice: called with what is sent to a server, before it is; see :class:`Workspace`.
+        work: folder in which :func:`mer_core.fit` goes on where it was killed.
     """
     return Workspace(
         catalogue=discover(plugins),
@@ -68,6 +73,7 @@ def open_workspace(
         progress=progress,
         listeners=listeners,
         notice=notice,
+        work=work,
     )
 
 
