@@ -28,6 +28,7 @@ from mer_core.spec import (
     TrainerSpec,
 )
 from mer_core.streams import choose_streams, resolve_stream, with_fitted
+from mer_core.target_choice import Names, with_targets
 from mer_core.types import stream_order
 from mer_core.uploads import permitted
 
@@ -69,6 +70,8 @@ def make_config(
     streams: Streams | None = None,
     labels: str | None = None,
     split: str | None = None,
+    values: Names | None = None,
+    votes: Names | None = None,
 ) -> RunConfig:
     """Resolve a run's configuration.
 
@@ -87,6 +90,8 @@ def make_config(
         fitted: ``{"emovclip": "folder of mer finetune"}``: extractors that the run does not fit itself.
         features: a feature table or folder, in place of extraction; ``streams`` names its arrays, ``labels`` and
             ``split`` those of labels and splits (``none``: no splits), ``group`` that of groups.
+        values, votes: columns or arrays of continuous targets and of raters' votes; see
+            :func:`mer_core.data.target_columns.target_columns`.
 
     Raises:
         UsageError, OptionError, PluginError: naming the option and what to write instead.
@@ -109,6 +114,7 @@ def make_config(
         group=group,
         manifest=data is not None,
     )
+    source = with_targets(source, values, votes)
     given, shaping = source["features"], {"modalities": modalities, "pooling": pooling, "faces": faces}
     refuse_extraction(given, extractor=extractors, deriver=derivers, transcribe=transcribe, fitted=fitted, **shaping)
     chosen = {} if given else choose_streams(catalogue, saved, preset_spec, modalities, extractors, preset)

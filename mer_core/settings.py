@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from mer_core.errors import UsageError
 from mer_core.feature_choice import Streams
+from mer_core.target_choice import Names
 
 
 class Settings(TypedDict, total=False):
@@ -47,6 +48,8 @@ class Settings(TypedDict, total=False):
         features: a feature table (.npz, .parquet) or a folder of ``<feature>-UTT`` folders, in place of extraction.
         streams: its arrays, ``["audio", "video"]``, or by stream, ``{"speech:hubert": "audio"}``.
         labels, split: its arrays of labels and splits, where they are not called so; ``split="none"`` for no splits.
+        values: columns, or arrays, of continuous targets: ``["valence"]``, ``"sentiment=label"``.
+        votes: columns of raters' votes, one per class (``"vote_*"``), or one array [N, C], to be learnt from.
     """
 
     file: Path | None
@@ -83,6 +86,8 @@ class Settings(TypedDict, total=False):
     streams: Streams | None
     labels: str | None
     split: str | None
+    values: Names | None
+    votes: Names | None
 
 
 def refuse_unknown(settings: Mapping[str, Any], caller: str, more: Sequence[str] = ()) -> None:

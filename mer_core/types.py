@@ -336,7 +336,8 @@ class Prediction:
     """One clip's (or window's) answer.
 
     ``probabilities`` sum to 1 in the model's class order; ``present`` says for each modality
-    whether the clip had it. ``start``/``end`` (seconds) are set for windows of a long clip.
+    whether the clip had it. ``start``/``end`` (seconds) are set for windows of a long clip. ``values`` are the
+    continuous targets that the model predicts, by name.
     """
 
     id: str
@@ -345,6 +346,7 @@ class Prediction:
     present: Mapping[str, bool]
     start: float | None = None
     end: float | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 def stream_order(name: str) -> tuple[int, str, str]:

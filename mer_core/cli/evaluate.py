@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mer_core.cli import flags
+from mer_core.cli import flags, target_flags
 from mer_core.cli.output import print_json, stderr_console, stdout_console
 
 NAME = "evaluate"
@@ -20,12 +20,15 @@ def command(
     split: Annotated[str | None, typer.Option(help="Only clips of this split.")] = None,
     column: flags.Column = None,
     label: flags.Label = None,
+    values: target_flags.Values = None,
+    votes: target_flags.Votes = None,
     seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
     cache: flags.CacheFlag = None,
     json: flags.Json = False,
 ) -> None:
     """Score predictions: weighted F1, UAR, accuracy and macro F1, with intervals."""
     from mer_core.report.build import section
+    from mer_core.report.values import value_score, vote_score
     from mer_core.workflows.evaluate import evaluate
     from mer_core.workflows.workspace import open_workspace
 
@@ -38,15 +41,27 @@ def command(
         space=open_workspace(cache),
         columns=flags.pairs(column, "--column"),
         label_map=flags.pairs(label, "--label"),
+        values=values,
+        votes=votes,
     )
     scored = section(found.evaluation)
+    beside = [value_score(one) for one in found.values]
+    votes_scored = vote_score(found.votes) if found.votes else None
     if json:
         document = scored.model_dump(mode="json", exclude={"selection", "optimistic"})
-        print_json({**document, **found.left_out()})
+        told = {"values": [one.model_dump(mode="json") for one in beside]} if beside else {}
+        told |= {"votes": votes_scored.model_dump(mode="json")} if votes_scored else {}
+        print_json({**document, **told, **found.left_out()})
         return
     from mer_core.cli.summary import print_section
+    from mer_core.cli.values import target_table
 
-    print_section(str(predictions), scored, stdout_console())
+    if scored.n:
+        print_section(str(predictions), scored, stdout_console())
+    for one in beside:
+        stdout_console().print(target_table(one.name, one))
+    if votes_scored:
+        stdout_console().print(target_table("Predicted distributions beside the votes", votes_scored))
     if found.trained_on:
         count = len(found.trained_on)
         stderr_console().print(f"[yellow]Note[/] {count} predictions are of clips trained on and are not scored.")

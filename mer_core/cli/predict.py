@@ -84,12 +84,14 @@ def refuse_unwritable(out: Path | None) -> None:
 def _document(found: Predictions) -> dict[str, object]:
     return {
         "classes": list(found.classes),
+        **({"values": list(found.values)} if found.values else {}),
         "predictions": [
             {
                 "id": p.id,
                 **({"start": p.start, "end": p.end} if p.start is not None else {}),
                 "label": p.label,
                 "probabilities": dict(p.probabilities),
+                **({"values": dict(p.values)} if found.values else {}),
                 "present": [name for name, there in p.present.items() if there],
             }
             for p in found.predictions
@@ -117,15 +119,17 @@ def _print(found: Predictions) -> None:
     table.add_column("clip")
     if windowed:
         table.add_column("seconds", justify="right")
-    table.add_column("label", style="bold")
-    for name in found.classes:
+    if found.classes:
+        table.add_column("label", style="bold")
+    for name in (*found.classes, *found.values):
         table.add_column(name, justify="right")
     table.add_column("from", style="dim")
     for p in found.predictions:
         span = [f"{p.start:g}–{p.end:g}"] if windowed else []
-        shares = [f"{p.probabilities[name]:.2f}" for name in found.classes]
+        shares = [p.label or "", *(f"{p.probabilities[name]:.2f}" for name in found.classes)] if found.classes else []
+        shares += [f"{p.values[name]:.3g}" for name in found.values]
         heard = ", ".join(name for name, there in p.present.items() if there)
-        table.add_row(Text(p.id), *span, p.label or "", *shares, heard)
+        table.add_row(Text(p.id), *span, *shares, heard)
     stdout_console().print(table)
     for warning in found.warnings:
         print_note(warning)

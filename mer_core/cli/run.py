@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mer_core.cli import flags, training_flags
+from mer_core.cli import flags, target_flags, training_flags
 from mer_core.cli.dropout_rates import dropout_rates
 from mer_core.cli.output import print_json, stdout_console
 from mer_core.errors import UsageError
@@ -64,6 +64,8 @@ def command(
     data: flags.Data = None,
     column: flags.Column = None,
     label: flags.Label = None,
+    values: target_flags.Values = None,
+    votes: target_flags.Votes = None,
     modalities: flags.Modalities = None,
     extractor: flags.ExtractorFlag = None,
     preset: flags.Preset = None,
@@ -129,6 +131,8 @@ def command(
             data=data,
             column=column,
             label=label,
+            values=values,
+            votes=votes,
             modalities=modalities,
             extractor=extractor,
             deriver=deriver,

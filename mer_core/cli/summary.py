@@ -12,6 +12,7 @@ from rich.text import Text
 
 from mer_core.cli.extract import print_failures
 from mer_core.cli.rivals import competition
+from mer_core.cli.values import target_tables
 from mer_core.names import readable
 from mer_core.report.seeds import told
 from mer_core.report.words import count, fitted, size
@@ -35,6 +36,9 @@ def print_summary(report: RunReport, folder: Path, console: Console) -> None:
     console.print(_headline(report))
     for title, section in _sections(report):
         print_section(title, section, console)
+    for table in target_tables(report.metrics):
+        console.print()
+        console.print(table)
     if len(report.subsets) > 1:
         console.print()
         console.print(_subsets(report))
@@ -70,7 +74,11 @@ def print_section(title: str, section: Section, console: Console) -> None:
 
 def _headline(report: RunReport) -> Text:
     data = report.data
-    parts = [count(report.n_clips, "clip"), f"{data.n_labelled} labelled", f"{len(report.classes)} classes"]
+    parts = [count(report.n_clips, "clip")]
+    if report.classes or not data.value_counts:
+        parts += [f"{data.n_labelled} labelled", f"{len(report.classes)} classes"]
+    parts += [f"{n:,} with {name}" for name, n in data.value_counts.items()]
+    parts += [f"{data.n_votes:,} with votes"] if data.n_votes else []
     if data.group:
         parts.append(f"{data.n_groups} {data.group}s")
     streams = "\n         ".join(map(_stream, report.streams))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mer_core.cli import flags, training_flags
+from mer_core.cli import flags, target_flags, training_flags
 from mer_core.cli import run as run_command
 
 NAME = "train"
@@ -35,6 +35,8 @@ def command(
     data: flags.Data = None,
     column: flags.Column = None,
     label: flags.Label = None,
+    values: target_flags.Values = None,
+    votes: target_flags.Votes = None,
     features: flags.Features = None,
     streams: flags.Streams = None,
     labels: Labels = None,
@@ -93,6 +95,8 @@ def command(
             data=data,
             column=column,
             label=label,
+            values=values,
+            votes=votes,
             features=features,
             streams=streams,
             labels=labels,

@@ -157,6 +157,11 @@ def cv_reason(plan: FoldPlan) -> str | None:
     return plan.reason
 
 
+def no_classes(classes: Sequence[str]) -> str | None:
+    """Why there is no score of classes where there are values alone."""
+    return None if classes else "There are continuous values to predict, and no classes."
+
+
 def model_facts(summary: Mapping[str, Any], fusion: str, trainer: str, **options: Any) -> ModelFacts:
     """What a model's ``summary`` says; keys that a trainer does not give stay at their defaults.
 

@@ -9,7 +9,8 @@ from markupsafe import Markup
 from mer_core.report.model import Curve, GroupLine, Presence, RunReport, Section
 from mer_core.report.parts import Score
 from mer_core.report.rounds import SelfTraining
-from mer_core.report.svg import Bar, Dot, bar_chart, dot_plot, line_chart, strip
+from mer_core.report.svg import Bar, Dot, bar_chart, dot_plot, line_chart, scatter, strip
+from mer_core.report.values import ValueScore
 from mer_core.report.words import number
 from mer_core.types import MODALITIES
 
@@ -59,6 +60,12 @@ def round_dots(found: SelfTraining) -> Markup:
         for one in found.rounds
     ]
     return dot_plot(rows, "WAF of each round", None)
+
+
+def value_scatter(found: ValueScore) -> Markup:
+    """Predicted against true values."""
+    points = [(true, guess) for true, guess in found.points if true is not None and guess is not None]
+    return scatter(points, f"{found.name}: predicted against true values", f"true {found.name}", "predicted")
 
 
 def modality_class(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mer_core.report.causes import causes
 from mer_core.report.rivals import sentences
+from mer_core.report.values import value_findings
 from mer_core.report.words import (
     TITLES,
     bounds,
@@ -53,6 +54,7 @@ def find(report: RunReport) -> tuple[str, ...]:
         *_about_data(report),
         *_about_absence_of_scores(report),
         *(line for key, section in sections(report).items() for line in _about_section(report, key, section)),
+        *value_findings(report.metrics.values),
         *_about_modalities(report),
         *sentences(report.competition),
         *_about_clips(report),
@@ -107,9 +109,9 @@ def _about_deployment(report: RunReport) -> Iterator[str]:
 
 def _about_absence_of_scores(report: RunReport) -> Iterator[str]:
     metrics, n = report.metrics, report.data.n_labelled
-    if metrics.cv is None and metrics.cv_reason:
+    if metrics.cv is None and metrics.cv_reason and not metrics.values:
         yield f"There is no cross-validated score. {sentence(metrics.cv_reason)}"
-    if not sections(report) and 0 < n < ENOUGH_LABELS:
+    if not sections(report) and report.classes and 0 < n < ENOUGH_LABELS:
         yield worth(n, report.data.class_counts)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from mer_core.report import charts, words
+from mer_core.report import charts, values, words
 from mer_core.report.causes import causes
 from mer_core.report.model import FoldFacts, ModelFacts, RunReport, Section, Stream
 from mer_core.report.rivals import difference
@@ -41,6 +41,7 @@ def render_html(report: RunReport) -> str:
         view=_view(report),
         words=words,
         charts=charts,
+        values=values,
     )
 
 
@@ -120,6 +121,8 @@ def _facts(report: RunReport) -> dict[str, str]:
         **({"Features": data.features} if data.features not in ("", data.source) else {}),
         "Clips": f"{report.n_clips:,}",
         "Labelled": f"{data.n_labelled:,}",
+        **{f"With {name}": f"{n:,}" for name, n in data.value_counts.items()},
+        **({"With votes": f"{data.n_votes:,}"} if data.n_votes else {}),
         "Unlabelled": f"{data.n_unlabelled:,}",
         "Test": f"{data.n_test:,}" if data.n_test else "no test split",
         **({"Text": words.transcripts(report.transcripts)} if report.transcripts else {}),

@@ -19,6 +19,7 @@ from mer_core.report.parts import Number, Part, Score, finite
 from mer_core.report.rivals import Rival
 from mer_core.report.rounds import SelfTraining
 from mer_core.report.seeds import Seeds
+from mer_core.report.values import ValueScore, VoteScore
 
 SCHEMA = "mer-report/1"
 JSON_FILE, HTML_FILE = "report.json", "report.html"
@@ -93,6 +94,10 @@ class Metrics(Part):
     val: Section | None = None
     test: Section | None = None
     test_reason: str | None = None
+    values: dict[str, tuple[ValueScore, ...]] = Field(default_factory=dict)
+    """Continuous targets by section: ``cv``, ``val``, ``test``."""
+    votes: dict[str, VoteScore] = Field(default_factory=dict)
+    """By section, predicted distributions beside the raters' votes; empty where votes were not learnt from."""
 
 
 class Subset(Part):
@@ -146,6 +151,10 @@ class Data(Part):
     n_test: int = 0
     class_counts: dict[str, int] = Field(default_factory=dict)
     """Labelled clips per class, in class order, the test split left out."""
+    value_counts: dict[str, int] = Field(default_factory=dict)
+    """Clips whose value is known, by name, the test split left out."""
+    n_votes: int = 0
+    """Clips whose raters' votes are learnt from."""
     splits: dict[str, int] = Field(default_factory=dict)
     group: str | None = None
     """Name of the group (``speaker``) where known."""

@@ -237,3 +237,25 @@ def _thinned(points: Points, most: int = 200) -> Points:
     """At most about ``most`` of the points, the last one always among them."""
     step = max(1, len(points) // most)
     return [*points[:-1:step], *points[-1:]]
+
+
+def scatter(points: Sequence[tuple[float, float]], label: str, across: str, up: str) -> Markup:
+    """Points (across, up) on one scale for both axes, with the diagonal."""
+    left, top, side = 46.0, 22.0, 260.0
+    low, high = _extent([value for point in points for value in point])
+
+    def place(value: float) -> float:
+        return side * (value - low) / (high - low)
+
+    parts: list[Markup] = []
+    for share in (0.0, 0.5, 1.0):
+        at, mark = side * share, _tidy(low + share * (high - low))
+        parts += [line(left, top + side - at, left + side, top + side - at, "grid")]
+        parts += [line(left + at, top, left + at, top + side, "grid")]
+        parts += [text(left - 6, top + side - at, mark, "axis", "end")]
+        parts += [text(left + at, top + side + 14, mark, "axis", "middle")]
+    parts.append(line(left, top + side, left + side, top, "chance"))
+    for x, y in points:
+        parts.append(tag("circle", cx=left + place(x), cy=top + side - place(y), r=2.5, class_="spot"))
+    parts += [text(0, 6, up, "head"), text(left + side / 2, top + side + 30, across, "axis", "middle")]
+    return picture(left + side + 24, top + side + 40, label, *parts)

@@ -171,7 +171,10 @@ def sections(report: RunReport) -> dict[str, Section]:
 
 def headline(report: RunReport) -> tuple[str, ...]:
     """One plain sentence per section, or why there is no score."""
+    from mer_core.report.values import value_headlines
+
     lines = [_sentence(title(report, key), section) for key, section in sections(report).items()]
+    lines += value_headlines(report.metrics.values)
     return tuple(lines) or (f"No score. {sentence(report.metrics.cv_reason or '')}".strip(),)
 
 

@@ -26,15 +26,17 @@ from mer_core.report.model import (
     Unlabelled,
 )
 from mer_core.report.rivals import rivals
+from mer_core.report.values import value_score, vote_score
 from mer_core.spec import ExtractorSpec, digest
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
-from mer_core.workflows.features import any_present, present_modalities
+from mer_core.workflows.features import any_present, learnable, present_modalities
 from mer_core.workflows.learning import Learning
 from mer_core.workflows.log import RunLog
 from mer_core.workflows.lost import failed_streams
 from mer_core.workflows.preflight import protocol_gaps
 from mer_core.workflows.pseudo_labels import audit_labels, self_training
+from mer_core.workflows.run_targets import target_counts
 from mer_core.workflows.train import Training
 from mer_core.workflows.workspace import Workspace, pick_device
 
@@ -138,9 +140,12 @@ def _metrics(training: Training, scores: Scores, extraction: Extraction) -> Metr
         seen, by = found.scores.n, ["pseudo-labels", *by]
     held_out = None if found is None else build.section(found, selection, optimistic, seen, by)
     fixed = _section_name(training) == "val"
+    told = {_section_name(training): scores.targets.held_out, "test": scores.targets.test}
     return Metrics(
         cv=None if fixed else held_out,
-        cv_reason=build.cv_reason(training.plan),
+        cv_reason=build.cv_reason(training.plan) or build.no_classes(training.data.targets.classes),
+        values={key: tuple(map(value_score, one.values)) for key, one in told.items() if one.values},
+        votes={key: vote_score(one.votes) for key, one in told.items() if one.votes},
         val=held_out if fixed else None,
         test=None if scores.test is None else build.section(scores.test, selection, False, scores.seen_test),
         test_reason=None if scores.test else _no_test(extraction),
@@ -152,7 +157,7 @@ def _no_test(extraction: Extraction) -> str:
     if not test:
         return "There is no test split."
     if not any(clip.label for clip in test):
-        return "The test clips are not labelled."
+        return build.no_classes(extraction.features.targets.classes) or "The test clips are not labelled."
     return "No labelled test clip has a modality of this run."
 
 
@@ -166,9 +171,10 @@ def _data(config: RunConfig, extraction: Extraction, training: Training) -> Data
         features=config.data.features,
         synthetic=any(str(clip.meta.get("synthetic", "")).lower() in ("true", "1") for clip in clips),
         n_labelled=int((labels >= 0).sum()),
-        n_unlabelled=int((labels < 0).sum()),
+        n_unlabelled=int((~learnable(training.data)).sum()),
         n_test=sum(clip.split == "test" for clip in clips),
         class_counts={name: counts.get(index, 0) for index, name in enumerate(features.targets.classes)},
+        **target_counts(training.data),
         splits=dict(Counter(clip.split for clip in clips if clip.split)),
         group=config.folds.group if groups else None,
         n_groups=len(groups),
@@ -242,8 +248,9 @@ def _kind(learning: Learning) -> str:
 def _unlabelled(extraction: Extraction, scores: Scores) -> Unlabelled:
     clips, features = extraction.table.clips, extraction.features
     usable = any_present(features)
-    rows = [i for i, c in enumerate(clips) if features.labels[i] < 0 and c.split != "test" and usable[i]]
-    if not rows:
+    nothing = ~learnable(features)
+    rows = [i for i, c in enumerate(clips) if nothing[i] and c.split != "test" and usable[i]]
+    if not rows or not features.targets.classes:
         return Unlabelled()
     best = np.argmax(scores.everybody[rows], axis=1)
     counts = Counter(features.targets.classes[index] for index in best)

@@ -32,6 +32,7 @@ from mer_core.workflows.pipeline import Pipeline, load_pipeline, refuse_arrays
 from mer_core.workflows.predict_table import read_table, refuse_media
 from mer_core.workflows.scoring import ensemble
 from mer_core.workflows.transcripts import told
+from mer_core.workflows.value_scoring import ensemble_values
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 
@@ -43,6 +44,7 @@ class Predictions:
     predictions: tuple[Prediction, ...]
     failures: tuple[ClipFailure, ...]
     warnings: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
 
 
 def predict(
@@ -104,6 +106,7 @@ def predict(
     answers = answer(pipeline.model, complete)
     return Predictions(
         classes=pipeline.model.targets.classes,
+        values=pipeline.model.targets.values,
         predictions=tuple(_placed(one, shown[one.id], windowed) for one in answers),
         failures=(*failures, *found.report.failures, *unusable(complete, found.report)),
         warnings=(*tell_otherwise(pipeline, built[0], built[1].get(TRANSCRIPT)), *told(found.transcripts)),
@@ -115,6 +118,7 @@ def _of_table(pipeline: Pipeline, file: str | Path, streams: Streams | None, col
     complete = complete_streams(features, pipeline.model)
     return Predictions(
         classes=pipeline.model.targets.classes,
+        values=pipeline.model.targets.values,
         predictions=tuple(answer(pipeline.model, complete)),
         failures=tuple(unusable(complete, report)),
         warnings=warnings,
@@ -135,21 +139,28 @@ def complete_streams(features: FeatureSet, model: Model) -> FeatureSet:
 
 def answer(model: Model, features: FeatureSet) -> list[Prediction]:
     """One prediction per clip that has at least one stream."""
-    probabilities = ensemble(model, features)
+    probabilities, values = ensemble(model, features), ensemble_values(model, features)
     usable, present = any_present(features), present_modalities(features)
     return [
         as_prediction(
-            features.ids[row], probabilities[row], model.targets, {m: bool(p[row]) for m, p in present.items()}
+            features.ids[row],
+            probabilities[row],
+            model.targets,
+            {m: bool(p[row]) for m, p in present.items()},
+            values[row],
         )
         for row in np.flatnonzero(usable)
     ]
 
 
-def as_prediction(id: str, probabilities: np.ndarray, targets: TargetSpec, present: dict[str, bool]) -> Prediction:
-    """One row of probabilities [C] as a prediction."""
-    best = targets.classes[int(np.argmax(probabilities))]
+def as_prediction(
+    id: str, probabilities: np.ndarray, targets: TargetSpec, present: dict[str, bool], values: np.ndarray
+) -> Prediction:
+    """One row of probabilities [C] and values [V] as a prediction."""
+    best = targets.classes[int(np.argmax(probabilities))] if targets.classes else None
     shares = {name: float(p) for name, p in zip(targets.classes, probabilities, strict=True)}
-    return Prediction(id=id, label=best, probabilities=shares, present=present)
+    numbers = {name: float(value) for name, value in zip(targets.values, values, strict=True)}
+    return Prediction(id=id, label=best, probabilities=shares, present=present, values=numbers)
 
 
 def unusable(features: FeatureSet, report: ExtractReport) -> list[ClipFailure]:

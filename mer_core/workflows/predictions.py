@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mer_core.types import Prediction
 
 PROBABILITY = "p_"
 PRESENT = "has_"
+TRUE = "_true"
 MACHINE_MADE = "machine-made"
 TRAINED_ON, HELD_OUT, NEW = "trained on", "out-of-fold", "new"
 """How a clip stood to the model that predicted it; the first kind says nothing about new clips."""
@@ -23,7 +24,7 @@ TRAINED_ON, HELD_OUT, NEW = "trained on", "out-of-fold", "new"
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of a prediction file. ``seen`` is one of the three words above; ``transcript`` says that it is
-    machine-made, and is empty where it is not."""
+    machine-made, and is empty where it is not. ``values`` are the true ones."""
 
     prediction: Prediction
     split: str = ""
@@ -31,10 +32,17 @@ class Row:
     fold: str = ""
     seen: str = NEW
     transcript: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
-def prediction_fields(row: Row, classes: Sequence[str], modalities: Sequence[str]) -> dict[str, Any]:
-    """The columns of one row, in order."""
+def prediction_fields(
+    row: Row, classes: Sequence[str], modalities: Sequence[str], values: Mapping[str, bool] | None = None
+) -> dict[str, Any]:
+    """The columns of one row, in order.
+
+    Args:
+        values: names of continuous targets, and whether the true ones have a column, too.
+    """
     found = row.prediction
     fields: dict[str, Any] = {"id": found.id}
     if found.start is not None:
@@ -42,6 +50,9 @@ def prediction_fields(row: Row, classes: Sequence[str], modalities: Sequence[str
     fields |= {"split": row.split, "seen": row.seen, "fold": row.fold}
     fields |= {"label": row.truth, "prediction": found.label or ""}
     fields |= {f"{PROBABILITY}{name}": _share(found.probabilities, name) for name in classes}
+    for name, known in (values or {}).items():
+        fields |= {name: _number(found.values, name)}
+        fields |= {f"{name}{TRUE}": _number(row.values, name)} if known else {}
     fields |= {f"{PRESENT}{name}": int(found.present.get(name, False)) for name in modalities}
     return fields | ({"transcript": row.transcript} if row.transcript else {})
 
@@ -50,9 +61,16 @@ def _share(probabilities: Mapping[str, float], name: str) -> str:
     return f"{probabilities[name]:.6f}" if name in probabilities else ""
 
 
+def _number(values: Mapping[str, float], name: str) -> str:
+    return f"{values[name]:.6g}" if name in values else ""
+
+
 def write_predictions(file: Path, rows: Iterable[Row], classes: Sequence[str], modalities: Sequence[str]) -> None:
     """Write ``rows`` as UTF-8 CSV."""
-    listed = [prediction_fields(row, classes, modalities) for row in rows]
+    rows = list(rows)
+    true = {name for row in rows for name in row.values}
+    values = {name: name in true for name in dict.fromkeys(name for row in rows for name in row.prediction.values)}
+    listed = [prediction_fields(row, classes, modalities, values) for row in rows]
     columns = list(dict.fromkeys(key for fields in listed for key in fields)) or ["id", "prediction"]
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, columns, restval="")
@@ -61,23 +79,44 @@ def write_predictions(file: Path, rows: Iterable[Row], classes: Sequence[str], m
     write_text(file, stream.getvalue())
 
 
-def read_predictions(file: Path) -> tuple[dict[str, str], frozenset[str]]:
-    """Predicted label by clip id, and the ids of clips that the predicting model was trained on.
+def read_predictions(file: Path, values: Sequence[str] = ()) -> tuple[dict[str, Prediction], frozenset[str]]:
+    """Predictions by clip id, and the ids of clips that the predicting model was trained on.
+
+    Args:
+        values: columns of continuous predictions to read.
 
     Raises:
-        DataError: not there, no ``id`` or ``prediction`` column, an id twice (windows of one clip).
+        DataError: not there, no such columns, an id twice (windows of one clip), a value that is no number.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.DictReader(stream))
     except FileNotFoundError:
         raise DataError(f"there is no file {file}.", "Give a run's predictions.csv.") from None
-    columns = set(rows[0]) if rows else set()
-    if not {"id", "prediction"} <= columns:
-        raise DataError(f"{file} has no columns id and prediction.", "Give a run's predictions.csv.")
-    found: dict[str, str] = {}
+    columns = list(rows[0]) if rows else []
+    absent = [name for name in ("id", "prediction", *values) if name not in columns]
+    if absent:
+        said = "id and prediction" if absent[0] in ("id", "prediction") else absent[0]
+        raise DataError(f"{file} has no columns {said}.", "Give a run's predictions.csv.")
+    classes = [name.removeprefix(PROBABILITY) for name in columns if name.startswith(PROBABILITY)]
+    found: dict[str, Prediction] = {}
     for number, row in enumerate(rows, 2):
         if row["id"] in found:
             raise DataError(f"{file}, row {number}: the id {row['id']!r} is there twice.", "Predict without --window.")
-        found[row["id"]] = row["prediction"]
+        shares = {name: row[f"{PROBABILITY}{name}"] for name in classes}
+        found[row["id"]] = Prediction(
+            id=row["id"],
+            label=row["prediction"] or None,
+            probabilities=_floats(file, number, shares),
+            present={},
+            values=_floats(file, number, {name: row[name] for name in values}),
+        )
     return found, frozenset(row["id"] for row in rows if row.get("seen") == TRAINED_ON)
+
+
+def _floats(file: Path, number: int, cells: Mapping[str, str | None]) -> dict[str, float]:
+    """Cells as numbers, empty ones left out."""
+    try:
+        return {name: float(cell) for name, cell in cells.items() if cell}
+    except ValueError as error:
+        raise DataError(f"{file}, row {number}: {error}.", "Give a run's predictions.csv.") from None

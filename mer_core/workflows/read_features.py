@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mer_core.config import DataChoice
 from mer_core.feature_choice import Streams, with_features
+from mer_core.target_choice import Names, with_targets
 from mer_core.types import FeatureSet
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.features import feature_set
@@ -24,6 +25,8 @@ def read_features(
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
     label_map: Mapping[str, str] | None = None,
+    values: Names | None = None,
+    votes: Names | None = None,
     space: Workspace | None = None,
 ) -> FeatureSet:
     """Read a feature table (.npz, .parquet) or a folder of ``<feature>-UTT`` folders.
@@ -34,14 +37,17 @@ def read_features(
         labels: the array, or column, of labels; ``group`` and ``split`` likewise, ``split="none"`` for no splits.
         columns: further ones: ``{"id": "name", "classes": "emotions"}``.
 
+        values: arrays, or columns of ``data``, of continuous targets: ``["valence"]``; ``votes`` an array [N, C] of
+            raters' votes to learn from, or columns of ``data``.
+
     Raises:
         UsageError, DataError: naming the file, the array, the row and what to write instead.
     """
     source = {"source": str(features if data is None else data), "columns": dict(columns or {})}
-    values = with_features(
+    found = with_features(
         source, features=features, streams=streams, labels=labels, split=split, group=group, manifest=data is not None
     )
-    choice = DataChoice(**values, label_map=dict(label_map or {}))
+    choice = DataChoice(**with_targets(found, values, votes), label_map=dict(label_map or {}))
     table = load_data(choice, space or open_workspace())
-    found = given_streams(choice, [clip.id for clip in table.clips])
-    return feature_set(table, found.streams, clip_groups(table.clips, group or "speaker"))
+    given = given_streams(choice, [clip.id for clip in table.clips])
+    return feature_set(table, given.streams, clip_groups(table.clips, group or "speaker"))
