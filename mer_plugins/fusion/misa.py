@@ -45,7 +45,8 @@ class MisaModule(nn.Module):
         super().__init__()
         hidden, tokens = options.hidden, 2 * len(streams)
         self.absent: Absent = options.absent
-        self.options = options
+        names = ("similarity", "difference", "reconstruction")
+        self.shares: dict[str, float] = {name: getattr(options, name) for name in names}
         self.streams = StreamEncoders(streams, hidden, options.dropout, options.absent)
         self.project = nn.ModuleList(_projection(hidden) for _ in streams)
         self.private = nn.ModuleList(_sigmoid(hidden) for _ in streams)
@@ -78,9 +79,9 @@ class MisaModule(nn.Module):
         self, whole: Tensor, rebuilt: Tensor, private: Tensor, shared: Tensor, present: Tensor
     ) -> dict[str, Tensor]:
         return {
-            "similarity": self.options.similarity * similarity(shared, present),
-            "difference": self.options.difference * difference(private, shared, present),
-            "reconstruction": self.options.reconstruction * reconstruction(rebuilt, whole, present),
+            "similarity": self.shares["similarity"] * similarity(shared, present),
+            "difference": self.shares["difference"] * difference(private, shared, present),
+            "reconstruction": self.shares["reconstruction"] * reconstruction(rebuilt, whole, present),
         }
 
 

@@ -44,7 +44,7 @@ class MmimModule(nn.Module):
     def __init__(self, streams: Mapping[str, StreamInfo], targets: TargetSpec, options: MmimOptions) -> None:
         super().__init__()
         hidden, names = options.hidden, list(streams)
-        self.options = options
+        self.shares = {"nce": options.nce, "likelihood": options.likelihood}
         self.anchor = names.index(min(names, key=lambda name: (streams[name].modality != "text", name)))
         self.others = [place for place in range(len(names)) if place != self.anchor]
         self.streams = StreamEncoders(streams, hidden, options.dropout, options.absent)
@@ -59,8 +59,8 @@ class MmimModule(nn.Module):
         hidden, present = self.streams(x, mask)
         fused = torch.tanh(self.fusion_2(torch.tanh(self.fusion_1(self.drop(hidden.flatten(1))))))
         losses = {
-            "nce": self.options.nce * self.nce(hidden, fused, present),
-            "likelihood": -self.options.likelihood * self.likelihood(hidden, present),
+            "nce": self.shares["nce"] * self.nce(hidden, fused, present),
+            "likelihood": -self.shares["likelihood"] * self.likelihood(hidden, present),
         }
         return self.fc_out.output(fused, losses)
 

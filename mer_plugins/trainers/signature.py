@@ -10,11 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mer_core.plugin import Options
 from mer_plugins.trainers.dropout import MaskedDropout
 
 _OWN = set(vars(nn.Module()))
 """What every module has, which is looked at in another way, or not at all."""
 _PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.dtype, torch.device)
+
+
+class Itself:
+    """Equal to another where both hold the very same object, which lives as long as this."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Itself) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
 
 
 def signature(module: nn.Module) -> Hashable:
@@ -41,6 +55,8 @@ def _attributes(part: nn.Module) -> Hashable:
 def _value(value: Any) -> Hashable:
     if isinstance(value, _PLAIN):
         return type(value), value
+    if isinstance(value, Options):
+        return type(value), value.model_dump_json()
     if isinstance(value, Mapping):
         return type(value), tuple((_value(key), _value(item)) for key, item in value.items())
     if isinstance(value, list | tuple):
@@ -48,4 +64,4 @@ def _value(value: Any) -> Hashable:
     if isinstance(value, Tensor | np.ndarray):
         found = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
         return type(value), found.shape, str(found.dtype), hashlib.sha256(found.tobytes()).digest()
-    return type(value), id(value)
+    return Itself(value)
