@@ -2,7 +2,7 @@
 
 Each fold has its own standardisation, but all folds share one copy of the raw rows: standardising a
 gathered batch costs a few per cent of a step, a standardised copy per fold would cost five times the
-memory and the time to fill it.
+memory and the time to fill it. Frames are read from where they lie, a file perhaps, batch by batch.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mer_core.plugin import StreamData, TrainingData
+from mer_core.plugin import StreamData, TrainingData, frames_of
 from mer_core.pooling import Standardiser
+from mer_plugins.trainers.frame_tables import FrameTable
 
 Rows = NDArray[np.int64]
+CELLS = 2**25
+"""Numbers that an evaluation holds at once where streams have frames: 128 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,19 @@ class StreamTable:
 class Tables:
     """All streams, restricted to the clips in ``rows`` (sorted indices into the data)."""
 
-    def __init__(self, streams: Mapping[str, StreamTable], rows: Rows) -> None:
+    def __init__(self, streams: Mapping[str, StreamTable | FrameTable], rows: Rows) -> None:
         self.streams = streams
         self.rows = rows
+
+    @property
+    def longest(self) -> dict[str, int]:
+        """By stream that has frames, the frames of its longest clip in the data."""
+        return {name: table.longest for name, table in self.streams.items() if isinstance(table, FrameTable)}
+
+    def columns(self, members: int, most: int) -> int:
+        """How many clips of each member can be looked at together; ``most`` where no stream has frames."""
+        wide = [table.longest * table.dim for table in self.streams.values() if isinstance(table, FrameTable)]
+        return max(1, min(most, CELLS // (members * sum(wide)))) if wide else most
 
     def local(self, rows: Rows) -> Rows:
         """Where clips ``rows`` are in these tables."""
@@ -100,13 +113,25 @@ def build_tables(
 def folded(data: TrainingData, stream: str, folds: int) -> list[StreamData]:
     """A stream as each fold sees it; only the first where all see the same arrays."""
     seen = [data.features(stream, fold if data.folds else None) for fold in range(folds)]
-    shared = all(part.values is seen[0].values and part.present is seen[0].present for part in seen)
+    shared = all(
+        part.values is seen[0].values and part.present is seen[0].present and part.offsets is seen[0].offsets
+        for part in seen
+    )
     return seen[:1] if shared else seen
+
+
+def fit_standardiser(seen: StreamData, rows: Rows, standardise: bool, limit: float | None) -> Standardiser:
+    """What the clips ``rows`` teach about a stream; where it has frames, all their frames alike."""
+    if seen.offsets is None:
+        return Standardiser.fit(seen.values, rows[seen.present[rows]], standardise, limit)
+    return Standardiser.fit_frames(seen.values, frames_of(seen, rows), standardise, limit)
 
 
 def _table(
     seen: Sequence[StreamData], own: Sequence[Standardiser], rows: Rows, device: str, dtype: torch.dtype
-) -> StreamTable:
+) -> StreamTable | FrameTable:
+    if seen[0].offsets is not None:
+        return FrameTable(seen, rows, FoldScales.of(own, True, device).apply, device, dtype)
     values = torch.from_numpy(np.stack([np.asarray(part.values[rows], np.float32) for part in seen]))
     present = torch.from_numpy(np.stack([np.asarray(part.present[rows], bool) for part in seen]))
     holes = not bool(torch.isfinite(values).all())
