@@ -12,29 +12,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mer_core.confusions import (
-    METRICS,
-    Scores,
-    checked,
-    confusion,
-    mean_rates,
-    of_seeds,
-    rates,
-    scores,
-    weighted_f1,
-)
+from mer_core.calibration import Calibration, calibration
+from mer_core.confusions import METRICS, Scores, confusion, mean_rates, rates, scores, weighted_f1
 from mer_core.errors import DataError
-from mer_core.resampling import resamples, units_of
-from mer_core.seed_scores import SeedGuesses, SeedScores, alone, spread
+from mer_core.intervals import Interval, bootstrap, labels_of_seeds, paired_difference
+from mer_core.seed_scores import SeedGuesses, SeedScores, score_seeds
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
 __all__ = [
@@ -61,15 +51,6 @@ FEW_GROUPS = 10
 """With fewer groups than this, each one's score is listed: their interval alone says too little."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A score (or a difference of scores) with the bounds of its interval; NaN where undefined."""
-
-    value: float
-    low: float = float("nan")
-    high: float = float("nan")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupScore:
     """Scores of one group (speaker, fold) alone."""
@@ -88,7 +69,8 @@ class Evaluation:
     ``unit`` says what was resampled ("speaker", "clip", or the name of another group column),
     ``n_units`` how many of them there are, ``note`` why it was not the groups. ``chance`` is the
     accuracy (and nearly the WAF) of guessing in proportion to the class frequencies. ``seeds`` are
-    the scores of each training where several differ in their seed.
+    the scores of each training where several differ in their seed; ``calibration`` looks at the
+    probabilities, where they are known.
     """
 
     classes: tuple[str, ...]
@@ -103,6 +85,7 @@ class Evaluation:
     per_group: tuple[GroupScore, ...] = ()
     folds: tuple[GroupScore, ...] = ()
     seeds: SeedScores | None = None
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,71 +98,9 @@ class SubsetScore:
     gain: Interval
 
 
-def bootstrap(
-    y: ArrayLike,
-    pred: ArrayLike,
-    n_classes: int,
-    groups: Sequence[str] | None = None,
-    n: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> dict[str, Interval]:
-    """Percentile bootstrap intervals (Efron 1979) of the four metrics.
-
-    Whole groups (speakers) are drawn with replacement where ``groups`` [N] is given, else clips.
-    With fewer than two units there is no interval: the bounds are NaN.
-    """
-    truth, guesses = _of_seeds(y, pred, n_classes)
-    units = units_of(truth, guesses, n_classes, groups)
-    drawn = [mean_rates(tables) for tables in resamples(units, n_classes, n, seed)]
-    point = mean_rates([confusion(truth, guess, n_classes) for guess in guesses])
-    return {
-        name: _interval(float(point[name]), np.concatenate([part[name] for part in drawn]), units.total, level)
-        for name in METRICS
-    }
-
-
-def paired_difference(
-    y: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
-    groups: Sequence[str] | None = None,
-    *,
-    n_classes: int | None = None,
-    metric: str = "waf",
-    n: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """``metric`` of predictions ``a`` minus that of ``b``, both scored on the same resamples."""
-    size = n_classes or int(max(np.max(np.asarray(part), initial=0) for part in (y, a, b))) + 1
-    (truth, first), (_, second) = _of_seeds(y, a, size), _of_seeds(y, b, size)
-    units, seeds = units_of(truth, [*first, *second], size, groups), len(first)
-
-    def difference(tables: Sequence[NDArray[Any]]) -> Any:
-        return mean_rates(tables[:seeds])[metric] - mean_rates(tables[seeds:])[metric]
-
-    drawn = [difference(tables) for tables in resamples(units, size, n, seed)]
-    value = difference([confusion(truth, guess, size) for guess in (*first, *second)])
-    return _interval(float(value), np.concatenate(drawn), units.total, level)
-
-
-def _of_seeds(y: ArrayLike, pred: ArrayLike, n_classes: int) -> tuple[IntArray, list[IntArray]]:
-    """Labels [N], and predictions [N] of each seed."""
-    pairs = [checked(y, one, n_classes) for one in of_seeds(pred)]
-    return pairs[0][0], [guess for _, guess in pairs]
-
-
-def _interval(value: float, drawn: FloatArray, units: int, level: float) -> Interval:
-    if units < 2 or not len(drawn):
-        return Interval(value)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high))
-
-
 def per_group(y: ArrayLike, pred: ArrayLike, n_classes: int, groups: Sequence[str]) -> tuple[GroupScore, ...]:
     """Scores of each group alone, in the natural order of their names (2 before 10)."""
-    truth, guesses = _of_seeds(y, pred, n_classes)
+    truth, guesses = labels_of_seeds(y, pred, n_classes)
     names = np.asarray([str(group) for group in groups], dtype=object)
     return tuple(
         _group_score(name, truth[names == name], [guess[names == name] for guess in guesses], n_classes)
@@ -205,6 +126,7 @@ def evaluate_predictions(
     unit: str = "speaker",
     folds: Sequence[int] | None = None,
     seeds: SeedGuesses | None = None,
+    probabilities: ArrayLike | None = None,
     n: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -213,7 +135,8 @@ def evaluate_predictions(
 
     Groups (``unit`` is their name in the report) are resampled if every scored clip has one and
     there are at least two; otherwise clips are, and ``note`` says why. ``folds`` [N], the fold that
-    scored each clip (from 0), adds the score of each fold, named from 1; ``seeds`` adds those of each seed.
+    scored each clip (from 0), adds the score of each fold, named from 1; ``seeds`` adds those of each seed,
+    ``probabilities`` [N, C] or [S, N, C] say how well they fit what happened.
 
     Raises:
         DataError: if no clip is labelled, or a prediction is not one of the classes.
@@ -241,24 +164,10 @@ def evaluate_predictions(
         per_group=listed,
         folds=() if folds is None else per_group(truth, guess, size, [str(folds[i] + 1) for i in kept.tolist()]),
         seeds=None if seeds is None else score_seeds(truth, seeds.of(kept), size, names, n, seed, level),
+        calibration=None
+        if probabilities is None
+        else calibration(np.asarray(probabilities)[..., kept, :], truth, names, n=n, seed=seed, level=level),
     )
-
-
-def score_seeds(
-    y: IntArray,
-    guesses: SeedGuesses,
-    n_classes: int,
-    groups: Sequence[str] | None = None,
-    n: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> SeedScores:
-    """The scores of each seed, their mean and spread, and the score of what they say together."""
-    found = alone(y, guesses, n_classes)
-    mean, together = (
-        bootstrap(y, part, n_classes, groups, n, seed, level)["waf"] for part in (guesses.each, guesses.together)
-    )
-    return SeedScores(each=found, spread=spread(found), mean=mean, together=together)
 
 
 def usable_groups(groups: Sequence[str | None] | None, kept: IntArray, unit: str) -> tuple[list[str] | None, str]:

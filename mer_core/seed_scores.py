@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mer_core.confusions import METRICS, confusion, rates
+from mer_core.intervals import Interval, bootstrap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from mer_core.evaluation import Interval
 
     IntArray = NDArray[np.int64]
 
@@ -54,6 +53,23 @@ class SeedScores:
     spread: Mapping[str, float]
     mean: Interval
     together: Interval
+
+
+def score_seeds(
+    y: IntArray,
+    guesses: SeedGuesses,
+    n_classes: int,
+    groups: Sequence[str] | None = None,
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> SeedScores:
+    """The scores of each seed, their mean and spread, and the score of what they say together."""
+    found = alone(y, guesses, n_classes)
+    mean, together = (
+        bootstrap(y, part, n_classes, groups, n, seed, level)["waf"] for part in (guesses.each, guesses.together)
+    )
+    return SeedScores(each=found, spread=spread(found), mean=mean, together=together)
 
 
 def alone(y: IntArray, guesses: SeedGuesses, n_classes: int) -> tuple[SeedScore, ...]:

@@ -22,6 +22,9 @@ from mer_core.workflows.features import value_table, vote_shares
 from mer_core.workflows.predictions import read_predictions
 from mer_core.workflows.workspace import Workspace, open_workspace
 
+SUM = 1e-3
+"""How far the probabilities of a clip may be from adding up to 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -104,11 +107,10 @@ def _refuse_nothing(predictions: object, data: object, scored: Sequence[Clip], k
         raise DataError(f"no clip of {data} is both labelled and predicted.", "Are the ids the same in both files?")
 
 
-def _labels(
-    clips: Sequence[Clip], found: Sequence[Prediction], table: ClipTable, group: str, seed: int
-) -> Evaluation:
+def _labels(clips: Sequence[Clip], found: Sequence[Prediction], table: ClipTable, group: str, seed: int) -> Evaluation:
     """Scores of the labels."""
-    pairs = [(clip, one.label) for clip, one in zip(clips, found, strict=True) if clip.label and one.label]
+    told = [(clip, one) for clip, one in zip(clips, found, strict=True) if clip.label and one.label]
+    pairs = [(clip, one.label or "") for clip, one in told]
     spelling = _spelling({label for _, label in pairs}, table.targets.classes)
     classes = (*table.targets.classes, *sorted(set(spelling.values()) - set(table.targets.classes)))
     index = {name: number for number, name in enumerate(classes)}
@@ -120,8 +122,17 @@ def _labels(
         classes,
         clip_groups([clip for clip, _ in pairs], group),
         unit=group,
+        probabilities=_probabilities([one for _, one in told], classes),
         seed=seed,
     )
+
+
+def _probabilities(found: Sequence[Prediction], classes: Sequence[str]) -> list[list[float]] | None:
+    """Probabilities [N, C], None unless every prediction has them for these classes and they add up to 1."""
+    names = {name for one in found for name in one.probabilities}
+    theirs = {spelt: name for name, spelt in _spelling(names, tuple(classes)).items()}
+    rows = [[one.probabilities.get(theirs.get(name, name), 0.0) for name in classes] for one in found]
+    return rows if all(abs(sum(row) - 1) < SUM for row in rows) else None
 
 
 def _unscored(classes: tuple[str, ...]) -> Evaluation:
@@ -164,12 +175,12 @@ def _votes(
     if shares is None:
         return None
     groups = clip_groups(clips, group)
-    guesses = [_shares(one.probabilities, table.targets.classes) for one in found]
+    guesses = [_distribution(one.probabilities, table.targets.classes) for one in found]
     known = groups if any(groups) else None
     return evaluate_votes(shares, np.asarray(guesses, np.float64), known, unit=group, seed=seed)
 
 
-def _shares(probabilities: Mapping[str, float], classes: Sequence[str]) -> list[float]:
+def _distribution(probabilities: Mapping[str, float], classes: Sequence[str]) -> list[float]:
     """Probabilities in the order of ``classes``; NaN where there are none."""
     spelling = _spelling(set(probabilities), tuple(classes))
     found = {spelling[name]: share for name, share in probabilities.items()}

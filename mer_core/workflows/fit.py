@@ -69,10 +69,11 @@ class FittedModel:
         """
         probabilities = self.predict(features)
         rows = np.flatnonzero(~np.isnan(probabilities).any(axis=1) & _to_score(features))
-        truth, best = _in_order(features, self.classes)[rows], probabilities[rows].argmax(axis=1)
+        truth, kept = _in_order(features, self.classes)[rows], probabilities[rows]
         groups = [features.groups[row] or None for row in rows] if features.groups else None
         unit, seed = self.config.folds.group, self.config.seed
-        return evaluate_predictions(truth, best, self.classes, groups, unit=unit, seed=seed)
+        best = kept.argmax(axis=1)
+        return evaluate_predictions(truth, best, self.classes, groups, unit=unit, probabilities=kept, seed=seed)
 
     def save(self, folder: str | Path) -> None:
         """Write safetensors and JSON into ``folder``, for :func:`load_fit`."""

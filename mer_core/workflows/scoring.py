@@ -100,7 +100,7 @@ def _seen(model: Model, features: FeatureSet, names: Sequence[str], fold: int) -
 def score_held_out(
     model: Model, data: FeatureSet, held_out: OutOfFold, unit: str, seed: int
 ) -> tuple[Evaluation | None, tuple[SubsetScore, ...]]:
-    """Out-of-fold scores with all modalities, and of every subset of them; nothing where no labelled clip was held out."""
+    """Out-of-fold scores with all modalities, and of every subset; nothing where no labelled clip was held out."""
     if not (data.labels[held_out.rows] >= 0).any():
         return None, ()
     return score_out_of_fold(held_out, data, unit, seed), score_subsets(model, data, held_out, seed)
@@ -116,6 +116,7 @@ def score_out_of_fold(found: OutOfFold, data: FeatureSet, unit: str, seed: int) 
         groups_of(data, rows),
         unit=unit,
         seeds=found.seed_guesses(rows),
+        probabilities=(found.probabilities if found.each is None else found.each)[..., rows, :],
         folds=[int(found.fold[row]) for row in rows] if len(data.folds) > 1 else None,
         seed=seed,
     )
@@ -174,4 +175,13 @@ def score_rows(
         part = take(features, rows)
         each = np.stack([best(ensemble(one, part)) for one in model.models.values()])
         seeds = SeedGuesses(tuple(model.models), each, guess)
-    return evaluate_predictions(labels, guess, features.targets.classes, groups, unit=unit, seeds=seeds, seed=seed)
+    return evaluate_predictions(
+        labels,
+        guess,
+        features.targets.classes,
+        groups,
+        unit=unit,
+        seeds=seeds,
+        probabilities=probabilities[rows],
+        seed=seed,
+    )
