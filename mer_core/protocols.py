@@ -202,7 +202,12 @@ class ValueModel(Model, Protocol):
 
 
 class Trainer(Protocol):
-    """Fits a fusion. ``__init__(options, device)``."""
+    """Fits a fusion. ``__init__(options, device)``.
+
+    An instance with an attribute ``folder`` finds a folder there when ``fit`` is called, or None: the place for
+    checkpoints. It is the same again when a run that was killed is repeated, with the same data, options and seed,
+    and no other training's. Whoever runs the trainer removes it in the end.
+    """
 
     def fit(self, fusion: Fusion, data: TrainingData, seed: int, progress: Progress | None = None) -> Model:
         """Train one member per fold (or one on everything) and return the model."""
