@@ -72,11 +72,12 @@ def parse_pairs(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
         owner, dot, field = key.strip().rpartition(".")
         if not (equals and dot and owner and field):
             raise UsageError(f"option {pair!r} is not OWNER.KEY=VALUE.", "For example: -o acoustic.n_mels=80.")
-        found.setdefault(owner, {})[field] = _value(value.strip())
+        found.setdefault(owner, {})[field] = parse_value(value.strip())
     return found
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """As JSON where it is JSON, else as text."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:

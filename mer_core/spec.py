@@ -185,19 +185,25 @@ class DeriverSpec(PluginSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class FusionSpec(PluginSpec):
-    """A fusion. ``stackable``: its graph works under ``torch.func.vmap``, so folds train at once."""
+    """A fusion. ``stackable``: its graph works under ``torch.func.vmap``, so folds train at once.
+
+    ``search``: what ``mer tune`` draws its options from, unless it is told otherwise.
+    """
 
     kind: ClassVar[str] = "fusion"
 
     stackable: bool = False
     levels: tuple[str, ...] = ("clip",)
+    search: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSpec(PluginSpec):
-    """A trainer: fits a fusion over folds and returns a model."""
+    """A trainer: fits a fusion over folds and returns a model. ``search`` as for a fusion."""
 
     kind: ClassVar[str] = "trainer"
+
+    search: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

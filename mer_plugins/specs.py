@@ -25,6 +25,7 @@ TRAINERS = [
         target="mer_plugins.trainers.cv:CrossValidation",
         options="mer_plugins.trainers.options:CvOptions",
         summary="k folds as one stacked model, modality dropout, honest selection",
+        search={"lr": (1e-3, 1e-4)},
     ),
 ]
 DATASETS = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +18,12 @@ from mer_core.store import FeatureStore
 from mer_core.workflows.asking import States, ask
 from mer_core.workflows.crossfit import CrossFitting, fit_all, restricted
 from mer_core.workflows.extract import Extraction, engine_settings
+from mer_core.workflows.features import learnable
 from mer_core.workflows.fitted import refuse_strange
 from mer_core.workflows.fold_tables import Fitted, Part
-from mer_core.workflows.features import learnable
 from mer_core.workflows.folding import NOTHING
-from mer_core.workflows.train import Training, train_rows
+from mer_core.workflows.log import RunLog
+from mer_core.workflows.train import Training, train, train_rows
 from mer_core.workflows.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -130,3 +131,14 @@ def deploy(learning: Learning, training: Training, space: Workspace) -> Deployed
     plan = FoldPlan(folds=(), kind="none", seed=training.plan.seed, group=training.plan.group, reason="refitted")
     again = train_rows(found.features, training.rows, plan, extraction.config, space)
     return Deployed(training=again, extraction=found, fits=fits, refitted=True)
+
+
+def fit_once(learning: Learning, space: Workspace, log: RunLog) -> tuple[Training, Deployed]:
+    """Train with the run's configuration as it is."""
+    with log.stage("train"):
+        training = train(learning.extraction, space=space, planned=learning.planned)
+        return training, deploy(learning, training, space)
+
+
+Fitter = Callable[[Learning, Workspace, RunLog], tuple[Training, Deployed]]
+"""Makes what is scored, and what is saved: the latter's configuration becomes that of the run."""

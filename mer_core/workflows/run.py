@@ -28,7 +28,7 @@ from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.extract import Extraction, extract_clips
 from mer_core.workflows.features import any_present, present_modalities
 from mer_core.workflows.jobs import build_jobs
-from mer_core.workflows.learning import Deployed, Learning, deploy, given_states, learn
+from mer_core.workflows.learning import Deployed, Fitter, Learning, fit_once, given_states, learn
 from mer_core.workflows.log import RunLog
 from mer_core.workflows.lost import refuse_failed
 from mer_core.workflows.pipeline import save_pipeline
@@ -37,12 +37,12 @@ from mer_core.workflows.predictions import Row, write_predictions
 from mer_core.workflows.preflight import check_start
 from mer_core.workflows.pseudo_labels import FILE as PSEUDO_LABELS
 from mer_core.workflows.pseudo_labels import write_pseudo_labels
-from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out, score_rows
 from mer_core.workflows.run_rows import prediction_rows
 from mer_core.workflows.run_targets import RunTargets, run_targets
+from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out, score_rows
 from mer_core.workflows.seen import Seen
 from mer_core.workflows.telling import Teller, with_warnings
-from mer_core.workflows.train import Training, refuse_untrainable, train
+from mer_core.workflows.train import Training, refuse_untrainable
 from mer_core.workflows.unfinished import WORK, finishing
 from mer_core.workflows.workspace import Workspace, open_workspace
 from mer_core.workflows.zero_shot import ZeroShot, zero_shot
@@ -79,7 +79,8 @@ class Scores:
 
     ``everybody`` [N, C] are the saved model's probabilities for all clips, trained on or not. ``seen_held_out`` and
     ``seen_test`` count scored clips whose label an extractor had learnt. ``refitted``: the saved model was fitted to
-    everything afterwards. ``targets``: values and votes. On held-out clips, ``untrained`` are zero-shot scores, ``alone`` those of one modality each.
+    everything afterwards. On held-out clips, ``untrained`` are zero-shot scores, ``alone`` those of one modality each.
+    ``targets`` are values and votes.
     """
 
     held_out: OutOfFold
@@ -118,7 +119,9 @@ def run(
     return run_config(config, space, out=Path(out) if out else None)
 
 
-def run_config(config: RunConfig, space: Workspace, *, out: Path | None = None, command: str = "") -> RunResult:
+def run_config(
+    config: RunConfig, space: Workspace, *, out: Path | None = None, command: str = "", fit: Fitter = fit_once
+) -> RunResult:
     """Like :func:`run`, for a configuration that is already resolved."""
     refuse_folder(out)
     began = time.monotonic()
@@ -132,11 +135,13 @@ def run_config(config: RunConfig, space: Workspace, *, out: Path | None = None, 
     teller = Teller(space.catalogue, folder, log, space.listeners)
     space = replace(space, work=folder / WORK)
     with teller.run(config, len(table.clips)), finishing(space.work):
-        found = _work(config, table, space, teller, command)
+        found = _work(config, table, space, teller, command, fit)
     return replace(found, report=teller.finished(found.report))
 
 
-def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller, command: str) -> RunResult:
+def _work(
+    config: RunConfig, table: ClipTable, space: Workspace, teller: Teller, command: str, fit: Fitter
+) -> RunResult:
     """Everything between a run's beginning and its end."""
     folder, log = teller.folder, teller.log
     with log.watch("preflight"):
@@ -157,9 +162,8 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
             refuse_failed(extraction.report, config, space.catalogue, log.file)
     failures = run_failures(extraction)
     teller.features(extraction, failures)
-    with log.stage("train"):
-        training = train(extraction, space=space, planned=learning.planned)
-        deployed = deploy(learning, training, space)
+    training, deployed = fit(learning, space, log)
+    config = deployed.extraction.config
     with log.stage("evaluate"):
         scores = evaluate_run(learning, training, deployed, config, space)
     if config.competition:
@@ -176,7 +180,7 @@ def _work(config: RunConfig, table: ClipTable, space: Workspace, teller: Teller,
     rows = prediction_rows(extraction, training, scores)
     modalities = tuple(present_modalities(extraction.features))
     write_predictions(folder / "predictions.csv", rows, table.targets.classes, modalities)
-    files = dict(FILES)
+    files = FILES | search_files(folder)
     if write_pseudo_labels(folder / PSEUDO_LABELS, training):
         files[PSEUDO_LABELS] = "the labels that self-training gave, by fold"
     report = build_report(folder.name, config, learning, training, scores, failures, log, space, command, files)
