@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mer_core.errors import OptionError, PluginError
-from mer_plugins.fusion.blending import blended
 from mer_plugins.fusion.layers import TransformerLayer
 from mer_plugins.fusion.misa_losses import difference, moments, overlap, reconstruction, similarity
 from mer_plugins.fusion.mmim_losses import LIMIT, Likelihood, Predictor
@@ -85,22 +84,6 @@ def test_lmf_equals_tfn_with_a_tensor_of_rank_r(dims: dict[str, int]) -> None:
     assert torch.allclose(module.fused(hidden), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("soft", [False, True])
-def test_blended_logits_train_every_prediction_on_its_own_cross_entropy(soft: bool) -> None:
-    main, own = randn(6, 3).requires_grad_(), randn(6, 2, 3, seed=1).requires_grad_()
-    weights = torch.rand(6, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    weights[1, 0] = 0
-    labels = torch.softmax(randn(6, 3, seed=3), -1) if soft else torch.arange(6) % 3
-    logits, extra = blended(main, own, weights, torch.ones(6, dtype=torch.bool))
-    loss = cross_entropy(logits, labels) + extra
-    each = torch.stack([cross_entropy(own[:, m], labels, reduction="none") for m in range(2)], 1)
-    expected = cross_entropy(main, labels) + (weights * each).sum(1).mean()
-    assert torch.allclose(loss, expected, atol=1e-12)
-    found, wanted = (torch.autograd.grad(one, (main, own)) for one in (loss, expected))
-    assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(found, wanted, strict=True))
-    assert not found[1][1, 0].any()
-
-
 def late_batch() -> tuple[dict[str, int], dict[str, Tensor], dict[str, Tensor]]:
     dims = {"speech:a": 5, "speech:b": 4, "text:c": 3}
     return dims, *batch(8, dims)
@@ -125,7 +108,8 @@ def test_late_predictions_learn_alone_and_the_weights_from_the_average() -> None
     module, labels = built("late", dims, dropout=0), torch.arange(8) % 3
     mask["text:c"][:3] = False
     out = module(x, mask)
-    (cross_entropy(out.logits, labels) + out.losses["alone"]).backward()
+    own = sum((cross_entropy(h.logits, labels, reduction="none") * h.weights).mean() for h in out.heads.values())
+    (cross_entropy(out.logits, labels) + own).backward()
     found = {name: p.grad.clone() for name, p in module.named_parameters()}
     module.zero_grad()
     own = module.alone(module.streams(x, mask)[0])[0]
@@ -184,14 +168,15 @@ def test_transformer_trains_each_present_stream_alone_beside_the_fused_predictio
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0
     mask["text:b"][:3] = False
-    labels = torch.arange(8) % 3
     out, plain = module(x, mask), module.eval()(x, mask)
-    hidden, present = module.streams(x, mask)
-    each = [cross_entropy(head(hidden[:, m]), labels, reduction="none") for m, head in enumerate(module.alone)]
-    own = (torch.stack(each, 1) * present).sum(1).mean()
-    expected = cross_entropy(plain.logits, labels) + 0.4 * own
-    assert plain.losses == {}
-    assert torch.allclose(cross_entropy(out.logits, labels) + out.losses["unimodal"], expected, atol=1e-12)
+    hidden = module.streams(x, mask)[0]
+    assert torch.allclose(out.logits, plain.logits, atol=1e-12)
+    assert (plain.losses, plain.heads, list(out.heads)) == ({}, {}, list(DIMS))
+    for m, (name, head) in enumerate(out.heads.items()):
+        logits, values = module.alone[m].split(hidden[:, m])
+        assert torch.equal(head.logits, logits)
+        assert torch.equal(head.values, values)
+        assert torch.equal(head.weights, 0.4 * mask[name].double())
 
 
 def test_misa_fuses_private_then_shared_codes_as_tokens() -> None:

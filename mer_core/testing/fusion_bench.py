@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any, cast
 
 import torch
@@ -16,7 +16,7 @@ from mer_core.spec import FusionSpec
 from mer_core.testing.kit import CheckFailed, require
 from mer_core.testing.subject import Subject
 from mer_core.testing.words import ended, said
-from mer_core.types import FusionOutput, Level, StreamInfo, TargetSpec
+from mer_core.types import FusionOutput, Head, Level, StreamInfo, TargetSpec
 
 DIMS: Mapping[str, int] = {"speech:a": 5, "text:b": 7, "video:c": 3}
 TWINS: Mapping[str, int] = {"speech:a": 5, "speech:b": 4, "text:c": 3}
@@ -24,6 +24,7 @@ TWINS: Mapping[str, int] = {"speech:a": 5, "speech:b": 4, "text:c": 3}
 TARGETS = TargetSpec(("neutral", "angry", "happy", "sad", "worried", "surprise"))
 FRAMES = (4, 6, 3)
 """Frames per stream, where streams have frames: other extractors have other frame rates."""
+LEVELS: tuple[Level, ...] = ("clip", "frame")
 
 Rows = slice | list[int]
 
@@ -84,12 +85,11 @@ class Batch:
 
 
 class FusionBench:
-    """Builds the subject's modules. ``level`` is the one that most checks use: clip, where that is supported."""
+    """Builds the subject's modules over streams of ``level``."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
+    def __init__(self, subject: Subject, level: Level) -> None:
+        self.subject, self.level = subject, level
         self.spec = cast("FusionSpec", subject.spec)
-        self.level: Level = "clip" if "clip" in self.spec.levels else "frame"
 
     def build(
         self, dims: Mapping[str, int] = DIMS, *, seed: int = 0, levels: Mapping[str, Level] | None = None
@@ -164,10 +164,34 @@ class FusionBench:
         return bool(((one - two).abs() <= self.tolerance * scale).all())
 
 
+def benches_of(subject: Subject) -> list[FusionBench]:
+    """A bench for each level that the spec of ``subject`` lists, clip first; made once."""
+    listed = cast("FusionSpec", subject.spec).levels
+    levels = [level for level in LEVELS if level in listed] or ["clip"]
+    benches: list[FusionBench] = vars(subject).setdefault(
+        "fusion_benches", [FusionBench(subject, level) for level in levels]
+    )
+    return benches
+
+
 def bench_of(subject: Subject) -> FusionBench:
-    """The bench of ``subject``, made once."""
-    bench: FusionBench = vars(subject).setdefault("fusion_bench", FusionBench(subject))
-    return bench
+    """The bench of ``subject`` for vectors, where the fusion reads them, else for frames."""
+    return benches_of(subject)[0]
+
+
+def at_each_level(look: Callable[[FusionBench], None]) -> Callable[[Subject], None]:
+    """A check that looks at a fusion over vectors, and over frames, as far as its spec lists them."""
+
+    @wraps(look)
+    def all_of(subject: Subject) -> None:
+        benches = benches_of(subject)
+        for number, bench in enumerate(benches):
+            try:
+                look(bench)
+            except CheckFailed as error:
+                raise type(error)(f"with streams of frames: {error}") if number else error from error
+
+    return all_of
 
 
 @contextmanager
@@ -194,7 +218,19 @@ def ask(module: nn.Module, batch: Batch) -> FusionOutput:
     )
     for name, loss in out.losses.items():
         _check_part(f"losses[{name!r}]", loss, ())
+    _check_heads(out, len(batch))
     return out
+
+
+def _check_heads(out: FusionOutput, clips: int) -> None:
+    require(isinstance(out.heads, Mapping), f"heads is {type(out.heads).__name__}: give a dict of Head by name.")
+    for name, head in out.heads.items():
+        if not isinstance(head, Head):
+            raise CheckFailed(f"heads[{name!r}] is {type(head).__name__}, not a mer_core.plugin.Head.")
+        shapes = (out.logits.shape, out.values.shape, (clips,))
+        for part, found, shape in zip(Head._fields, head, shapes, strict=True):
+            _check_part(f"heads[{name!r}].{part}", found, tuple(shape))
+        require(bool((head.weights >= 0).all()), f"heads[{name!r}].weights are below 0.")
 
 
 def _check_part(name: str, part: object, shape: tuple[int, ...]) -> None:
@@ -206,10 +242,19 @@ def _check_part(name: str, part: object, shape: tuple[int, ...]) -> None:
 
 
 def loss_of(module: nn.Module, batch: Batch) -> Tensor:
-    """What a trainer minimises: cross entropy on made-up labels, plus squares of values, plus auxiliary losses."""
+    """What a trainer minimises: cross entropy on made-up labels, plus squares of values, plus auxiliary losses.
+
+    That of each head is added, its clips multiplied by their weights.
+    """
     out = ask(module, batch)
-    labels = torch.arange(len(batch), device=out.logits.device) % len(TARGETS.classes)
-    return cross_entropy(out.logits, labels) + out.values.square().sum() + sum(out.losses.values())
+    main = Head(out.logits, out.values, out.logits.new_ones(len(batch)))
+    return torch.stack([*map(_head_loss, (main, *out.heads.values())), *out.losses.values()]).sum()
+
+
+def _head_loss(head: Head) -> Tensor:
+    labels = torch.arange(len(head.logits), device=head.logits.device) % len(TARGETS.classes)
+    each = cross_entropy(head.logits, labels, reduction="none") + head.values.square().sum(1)
+    return (each * head.weights).mean()
 
 
 @contextmanager

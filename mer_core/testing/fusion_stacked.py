@@ -79,7 +79,8 @@ def _stacked_pass(
 
 
 def _stacked_loss(out: Any) -> Tensor:
-    total: Tensor = out.logits.square().sum() + sum(out.losses.values())
+    heads = [(head.weights * head.logits.square().sum(1)).sum() for head in out.heads.values()]
+    total: Tensor = out.logits.square().sum() + sum(out.losses.values()) + sum(heads)
     return total
 
 

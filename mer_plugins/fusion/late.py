@@ -11,8 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from mer_core.plugin import Absent, FusionOutput, PluginError, StreamInfo, TargetSpec
-from mer_plugins.fusion.blending import blended
+from mer_core.plugin import Absent, FusionOutput, Head, PluginError, StreamInfo, TargetSpec
 from mer_plugins.fusion.encoders import Answer, StreamEncoders
 from mer_plugins.fusion.layers import masked
 from mer_plugins.fusion.options import LateOptions
@@ -38,8 +37,8 @@ class Late:
 class LateModule(nn.Module):
     """p = sum_g s_g p_g over G modalities, each p_g from that modality's streams alone; the logits are log p.
 
-    In training every p_g minimises its own cross entropy, and the weights s (positive, summing to 1 over
-    who is present) minimise that of p, without moving any p_g.
+    Values are averaged with the same weights. In training every p_g is a head with a loss of its own, and the
+    weights s (positive, summing to 1 over who is present) minimise that of p, without moving any p_g.
     """
 
     def __init__(self, streams: Mapping[str, StreamInfo], targets: TargetSpec, options: LateOptions) -> None:
@@ -47,6 +46,7 @@ class LateModule(nn.Module):
         self.absent: Absent = options.absent
         names = [info.modality if options.by == "modality" else name for name, info in streams.items()]
         groups = list(dict.fromkeys(names))
+        self.names = groups
         self.members = [[place for place, name in enumerate(names) if name == group] for group in groups]
         self.streams = StreamEncoders(streams, options.hidden, options.dropout, options.absent)
         self.answers = nn.ModuleList(Answer(len(own) * options.hidden, targets) for own in self.members)
@@ -63,12 +63,12 @@ class LateModule(nn.Module):
         present = torch.stack([bits[:, own].any(1) for own in self.members], dim=1)
         shares = self.shares(present)
         logits, values = self.alone(hidden)
-        values = (shares.exp().unsqueeze(-1) * values).sum(1)
         if not self.training:
-            return FusionOutput(mixture(logits, shares), values, {})
-        learning = present if self.absent == "mask" else torch.ones_like(present)
-        total, loss = blended(mixture(logits.detach(), shares), logits, learning.to(logits.dtype), bits.any(1))
-        return FusionOutput(total, values, {"alone": loss})
+            return FusionOutput(mixture(logits, shares), average(values, shares), {})
+        learning = (present if self.absent == "mask" else torch.ones_like(present)).to(logits.dtype)
+        parts = zip(self.names, logits.unbind(1), values.unbind(1), learning.unbind(1), strict=True)
+        heads = {name: Head(*part) for name, *part in parts}
+        return FusionOutput(mixture(logits.detach(), shares), average(values.detach(), shares), {}, heads)
 
     def alone(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden states [B, M, H] -> each one's own logits [B, G, C] and values [B, G, V]."""
@@ -85,6 +85,11 @@ class LateModule(nn.Module):
 def mixture(logits: Tensor, shares: Tensor) -> Tensor:
     """The logarithm [B, C] of the weighted mean of predictions [B, G, C]; ``shares`` [B, G] are logarithms."""
     return torch.logsumexp(torch.log_softmax(logits, -1) + shares.unsqueeze(-1), 1)
+
+
+def average(values: Tensor, shares: Tensor) -> Tensor:
+    """The weighted mean [B, V] of values [B, G, V]; ``shares`` [B, G] are logarithms."""
+    return (shares.exp().unsqueeze(-1) * values).sum(1)
 
 
 def _log_weights(groups: list[str], options: LateOptions) -> Tensor:

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from mer_core.plugin import Absent, FusionOutput, StreamInfo, TargetSpec, clear_hidden
-from mer_plugins.fusion.blending import blended
+from mer_core.plugin import Absent, FusionOutput, Head, StreamInfo, TargetSpec, clear_hidden
 from mer_plugins.fusion.encoders import Answer, StreamEncoders
 from mer_plugins.fusion.layers import TransformerLayer
 from mer_plugins.fusion.options import TransformerOptions
@@ -35,14 +34,15 @@ class Transformer:
 class TransformerModule(nn.Module):
     """Token m = h_m + e_m, with a learnt e_m for each stream; the summary token answers after some layers.
 
-    Absent streams are not attended to. Beside the fused prediction's cross entropy, each present stream's own
-    prediction from h_m has its own, times ``unimodal``.
+    Absent streams are not attended to. In training each present stream's own prediction from h_m is a head, whose
+    loss counts ``unimodal`` times.
     """
 
     def __init__(self, streams: Mapping[str, StreamInfo], targets: TargetSpec, options: TransformerOptions) -> None:
         super().__init__()
         hidden, self.unimodal = options.hidden, options.unimodal
         self.absent: Absent = options.absent
+        self.names = tuple(streams)
         self.streams = StreamEncoders(streams, hidden, options.dropout, options.absent)
         self.kinds = nn.Parameter(0.02 * torch.randn(len(streams), hidden))
         self.summary = nn.Parameter(0.02 * torch.randn(1, hidden))
@@ -51,7 +51,7 @@ class TransformerModule(nn.Module):
             for _ in range(options.layers)
         )
         self.norm = nn.LayerNorm(hidden)
-        self.alone = nn.ModuleList(Answer(hidden, _classes(targets)) for _ in streams)
+        self.alone = nn.ModuleList(Answer(hidden, targets) for _ in streams)
         self.fc_out = Answer(hidden, targets)
 
     def forward(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> FusionOutput:
@@ -61,9 +61,14 @@ class TransformerModule(nn.Module):
         logits, values = self.fc_out.split(self.summarise(hidden, seen))
         if not self.training:
             return FusionOutput(logits, values, {})
-        own = torch.stack([answer(part) for answer, part in zip(self.alone, hidden.unbind(1), strict=True)], 1)
-        logits, loss = blended(logits, own, self.unimodal * seen.to(own.dtype), present.any(1))
-        return FusionOutput(logits, values, {"unimodal": loss})
+        return FusionOutput(logits, values, {}, self.heads(hidden, self.unimodal * seen.to(logits.dtype)))
+
+    def heads(self, hidden: Tensor, weights: Tensor) -> dict[str, Head]:
+        """What each stream says alone: hidden states [B, M, H], ``weights`` [B, M] of the losses."""
+        pairs = zip(self.alone, hidden.unbind(1), strict=True)
+        said = [answer.split(own) for answer, own in pairs if isinstance(answer, Answer)]
+        parts = zip(self.names, said, weights.unbind(1), strict=True)
+        return {name: Head(logits, values, weight) for name, (logits, values), weight in parts}
 
     def summarise(self, hidden: Tensor, seen: Tensor) -> Tensor:
         """Hidden states [B, M, H] and who is attended to, bool [B, M] -> the summary token [B, H]."""
@@ -74,8 +79,3 @@ class TransformerModule(nn.Module):
             tokens = layer(tokens, seen)
         found: Tensor = self.norm(tokens[:, 0])
         return found
-
-
-def _classes(targets: TargetSpec) -> TargetSpec:
-    """The classes alone: own predictions have a loss only there."""
-    return TargetSpec(targets.classes)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from mer_core.plugin import DataError, Fusion, PluginError, Progress, TrainingData
+from mer_core.plugin import DataError, Fusion, Model, OptionError, PluginError, Progress, TrainingData, Trial, frames_of
 from mer_core.pooling import Standardiser, count_nonfinite
 from mer_plugins.trainers.dropout import replace_dropout
+from mer_plugins.trainers.known import ValueScale, learnable, values_of
 from mer_plugins.trainers.loop import Loop
+from mer_plugins.trainers.losses import COUPLED, Losses
 from mer_plugins.trainers.masking import ModalityDropout
 from mer_plugins.trainers.model import FittedMember, FusionModel, load_model
 from mer_plugins.trainers.modulation import make_modulation
@@ -23,7 +26,8 @@ from mer_plugins.trainers.plan import Part, Plan, make_plan
 from mer_plugins.trainers.pseudo import with_pseudo
 from mer_plugins.trainers.self_training import self_train
 from mer_plugins.trainers.stack import Looped, Members, Stacked, why_looped
-from mer_plugins.trainers.tables import Tables, build_tables, folded
+from mer_plugins.trainers.tables import Tables, build_tables, fit_standardiser, folded
+from mer_plugins.trainers.targets import Targets, class_counts, class_weights, make_targets
 from mer_plugins.trainers.threads import fitting_threads, step_operations
 
 __all__ = ["CrossValidation", "CvOptions"]
@@ -39,15 +43,18 @@ class CrossValidation:
 
     def __init__(self, options: CvOptions, device: str = "cpu") -> None:
         self.options, self.device = options, device
+        if options.self_training != "off":
+            self.folder: Path | None = None  # whoever runs this may lend one
 
     def fit(self, fusion: Fusion, data: TrainingData, seed: int, progress: Progress | None = None) -> FusionModel:
         """Train one member per fold, or a single one on all labelled clips where there are no folds.
 
         Raises:
             DataError: for folds that cannot be trained on, or training that diverges.
+            OptionError: for options that ask for what the data or other options do not give.
             PluginError: for streams that the fusion cannot read.
         """
-        _check(data)
+        _check(data, self.options)
         if self.options.self_training != "off":
             return self_train(self, fusion, data, seed, progress)
         return self.fit_members(fusion, data, seed, progress)
@@ -70,9 +77,12 @@ class CrossValidation:
         dropping = ModalityDropout(data.streams, self.options)
         plan = make_plan(data, self.options, seed)
         scalers = [self._standardisers(data, part, fold) for fold, part in enumerate(plan.parts)]
-        plan, labels = with_pseudo(plan, data.labels, pseudo)
+        scales = [_scale(data, part, fold) for fold, part in enumerate(plan.parts)]
+        labelled, (plan, labels) = plan, with_pseudo(plan, data.labels, pseudo)
         dtype = torch.float64 if self.options.precision == "float64" else torch.float32
         tables = build_tables(data, scalers, plan.rows, self.device, dtype)
+        targets = make_targets(data, labels, labelled, plan.rows, scales, self.device)
+        losses = self._losses(data, plan, targets, tables)
         modules = [_build(fusion, data, seed, fold).to(self.device, dtype) for fold in range(len(plan.parts))]
         for module, member in zip(modules, start.members if start else (), strict=bool(start)):
             module.load_state_dict(member.module.state_dict())
@@ -84,16 +94,27 @@ class CrossValidation:
             reason = self._why_looped(copies, tables)
             members: Members = Looped(copies) if reason else Stacked(copies)
             modulation = make_modulation(copies[0], data.streams, self.options, seed, len(copies), self.device)
-            loop = Loop(members, tables, plan, labels, dropping, self.options, modulation)
+            loop = Loop(members, tables, plan, targets, losses, dropping, self.options, modulation)
             loop.run(Noise(seed, len(modules), self.device, dtype), seed, progress)
         for module, curve in zip(modules, loop.curves, strict=True):
             module.load_state_dict({key: curve.best[key] for key in module.state_dict()})
         unlearnt = [_unlearnt(data, part, fold) for fold, part in enumerate(plan.parts)]
-        fitted = [FittedMember(m.eval(), s, u) for m, s, u in zip(modules, scalers, unlearnt, strict=True)]
+        parts = zip(modules, scalers, unlearnt, scales, strict=True)
+        fitted = [FittedMember(m.eval(), s, u, scale=scale) for m, s, u, scale in parts]
         summary = self._summary(data, plan, loop, seed, fitted)
         summary |= {"stacked": not reason, "stacked_reason": reason}
         summary |= {"gradient_modulation": modulation.facts()} if modulation else {}
         return FusionModel(data.targets, data.streams, fitted, summary)
+
+    def fit_trials(
+        self, trials: Sequence[Trial], data: TrainingData, seed: int, progress: Progress | None = None
+    ) -> Iterator[tuple[int, Model | DataError]]:
+        """Train many trials as few stacks; see :mod:`mer_plugins.trainers.trials`."""
+        from mer_plugins.trainers.trials import fit_trials
+
+        for one in trials:
+            _check(data, one.options)
+        return fit_trials(self, trials, data, seed, progress)
 
     def load(self, folder: Path, fusion: Fusion) -> FusionModel:
         """What :meth:`FusionModel.save` wrote."""
@@ -103,9 +124,21 @@ class CrossValidation:
         found = {}
         for name in data.streams:
             seen = data.features(name, fold if data.folds else None)
-            rows = part.train[seen.present[part.train]]
-            found[name] = Standardiser.fit(seen.values, rows, self.options.standardise, self.options.limit)
+            found[name] = fit_standardiser(seen, part.train, self.options.standardise, self.options.limit)
         return found
+
+    def _losses(self, data: TrainingData, plan: Plan, targets: Targets, tables: Tables) -> Losses:
+        options, classes = self.options, data.targets.classes
+        counts = class_counts(targets, [tables.local(part.train) for part in plan.parts], len(classes))
+        weights = class_weights(options.class_weights, classes, counts)
+        return Losses(
+            smoothing=options.label_smoothing,
+            gamma=options.focal_gamma,
+            weights=None if weights is None else weights.to(self.device),
+            complete=counts.sum() > sum(len(part.train) for part in plan.parts) - 0.5,
+            value_loss=options.value_loss,
+            value_weight=options.value_weight,
+        )
 
     def _why_looped(self, modules: Sequence[nn.Module], tables: Tables) -> str:
         """Why members train one by one, because that is wanted or the fusion needs it; "" for one stacked model."""
@@ -130,22 +163,37 @@ class CrossValidation:
             "members": len(plan.parts),
             "folds": len(data.folds),
             "seed": seed,
-            "epochs": loop.epochs,
-            "steps": loop.epochs * loop.steps,
+            "epochs": loop.trained,
+            "steps": loop.trained * loop.steps,
             "batch_size": self.options.batch_size,
             "parameters": sum(p.numel() for p in fitted[0].module.parameters()),
             "train_clips": [len(part.train) for part in plan.parts],
             "selection_clips": [len(part.choose) for part in plan.parts],
             "curves": [curve.facts() for curve in loop.curves],
             "imputed": _imputed(data),
+            "coupled": self._coupled(data, fitted[0].module),
             "notes": [*plan.notes, *loop.dropping.notes, *_unlearnt_notes(fitted)],
             "options": self.options.model_dump(),
         }
 
+    def _coupled(self, data: TrainingData, module: nn.Module) -> list[str]:
+        """Losses that depend on which clips are together in a batch: the fusion's, and that of values."""
+        own = [self.options.value_loss] if data.targets.values and self.options.value_loss in COUPLED else []
+        return [*getattr(module, "coupled", ()), *own]
 
-def _check(data: TrainingData) -> None:
-    if len(data.targets.classes) < 2 or data.targets.values:
-        raise DataError("the trainer 'cv' learns two or more classes, no continuous values.", "Give class labels.")
+
+def _check(data: TrainingData, options: CvOptions) -> None:
+    targets = data.targets
+    if len(targets.classes) < 2 and not targets.values:
+        raise DataError("there are neither two classes to learn nor continuous values.", "Give labels, or values.")
+    if not learnable(data).any():
+        raise DataError("every clip is unlabelled.", "Give labels, votes or values for some.")
+    if options.patience and options.select == "last":
+        what = "cv.patience waits for a better score on an inner part of the training clips."
+        raise OptionError(what, "Add --select inner, or leave it out.")
+    if not targets.classes and (options.self_training != "off" or options.gradient_modulation != "off"):
+        name = "self_training" if options.self_training != "off" else "gradient_modulation"
+        raise OptionError(f"cv.{name} needs classes, and there are only values.", f"Leave out cv.{name}.")
 
 
 def _build(fusion: Fusion, data: TrainingData, seed: int, fold: int) -> nn.Module:
@@ -153,6 +201,11 @@ def _build(fusion: Fusion, data: TrainingData, seed: int, fold: int) -> nn.Modul
     with torch.random.fork_rng():
         torch.manual_seed(int(generator(seed, fold, "weights").integers(2**62)))
         return fusion.build(data.streams, data.targets)
+
+
+def _scale(data: TrainingData, part: Part, fold: int) -> ValueScale:
+    names = data.targets.values
+    return ValueScale.fit(values_of(data), part.train, names, fold) if names else ValueScale.identity(0)
 
 
 def _unlearnt(data: TrainingData, part: Part, fold: int) -> tuple[str, ...]:
@@ -177,7 +230,7 @@ def _imputed(data: TrainingData) -> dict[str, dict[str, int]]:
     found = {}
     for name in data.streams:
         part = folded(data, name, 1)[0]
-        holes = count_nonfinite(part.values, part.present)
+        holes = count_nonfinite(part.values, frames_of(part, np.arange(len(part.present))))
         if holes.any():
             found[name] = {"cells": int(holes.sum()), "columns": int((holes > 0).sum())}
     return found

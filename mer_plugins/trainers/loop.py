@@ -12,7 +12,6 @@ from torch import Tensor
 
 from mer_core.plugin import DataError, Progress
 from mer_plugins.trainers.curve import Curve
-from mer_plugins.trainers.dropout import Site
 from mer_plugins.trainers.losses import Losses, concordance
 from mer_plugins.trainers.masking import ModalityDropout
 from mer_plugins.trainers.modulation import Modulation
@@ -20,6 +19,7 @@ from mer_plugins.trainers.noise import Noise
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Batches, Plan, epoch_count, steps_per_epoch
 from mer_plugins.trainers.schedule import rate_factor
+from mer_plugins.trainers.sites import Sites
 from mer_plugins.trainers.stack import Members
 from mer_plugins.trainers.tables import Tables
 from mer_plugins.trainers.targets import Targets
@@ -48,13 +48,13 @@ class Loop:
         trains = [tables.local(part.train) for part in plan.parts]
         self.choose = [tables.local(part.choose) for part in plan.parts]
         self.trains = trains
-        self.sites: list[Site] | None = None
+        self.sites = Sites(members, tables.longest)
         self.steps = steps_per_epoch(plan.parts, options.batch_size)
         self.epochs = epoch_count(self.steps, options)
         self.trained = 0
         self.targets, self.losses = targets, losses
         self.device = members.parameters()[0].device
-        self.curves = [Curve() for _ in plan.parts]
+        self.curves = [Curve("waf" if targets.classes else "ccc") for _ in plan.parts]
         self.optimiser = self._optimiser()
 
     def run(self, noise: Noise, seed: int, progress: Progress | None = None) -> None:
@@ -89,9 +89,7 @@ class Loop:
         rows, weights = rows.to(self.device), weights.to(self.device)
         x, mask = self.tables.gather(rows)
         mask = {name: without_padding(part, weights) for name, part in mask.items()}
-        if self.sites is None:
-            self.sites = self.members.sites(x, mask)
-        (given, kept), factors = self.dropping(x, mask, noise), noise.factors(self.sites)
+        (given, kept), factors = self.dropping(x, mask, noise), self.sites.factors(x, mask, noise)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
             out = self.members.forward(given, kept, factors)
         batch = self.targets.batch(rows, weights)
@@ -151,8 +149,9 @@ class Loop:
         self.members.train(False)
         longest = max(len(rows) for rows in self.choose)
         padded = torch.from_numpy(np.stack([np.resize(rows, longest) for rows in self.choose])).to(self.device)
-        found = [self.members.forward(*self.tables.gather(rows), {}) for rows in padded.split(_EVALUATED, dim=1)]
-        if not found[0].logits.shape[-1]:
+        at_once = self.tables.columns(len(self.choose), _EVALUATED)
+        found = [self.members.forward(*self.tables.gather(rows), {}) for rows in padded.split(at_once, dim=1)]
+        if not self.targets.classes:
             values = torch.cat([out.values for out in found], dim=1)
             return [self._concordance(f, rows, values[f, : len(rows)]) for f, rows in enumerate(self.choose)]
         guess = torch.cat([out.logits for out in found], dim=1).argmax(-1).cpu().numpy()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mer_core.plugin import DataError, Fusion, StreamData, StreamInfo, TargetSpec
+from mer_core.plugin import DataError, Fusion, FusionOutput, StreamData, StreamInfo, TargetSpec, as_level
 from mer_core.pooling import Standardiser
+from mer_plugins.trainers.frame_tables import batch_of, parts_of
+from mer_plugins.trainers.known import ValueScale
 
 FORMAT = 1
 WEIGHTS, FACTS = "members.safetensors", "members.json"
@@ -28,25 +30,33 @@ class FittedMember:
     """One member: its module in evaluation mode and one standardiser per stream.
 
     ``unlearnt`` are streams that no clip of its training part has. Their encoders were never trained,
-    so they count as absent in every clip.
+    so they count as absent in every clip. ``scale`` is that of its continuous targets.
     """
 
     module: nn.Module
     standardisers: Mapping[str, Standardiser]
     unlearnt: tuple[str, ...] = ()
+    scale: ValueScale = field(default_factory=lambda: ValueScale.identity(0))
+
+    def logits(self, features: Mapping[str, StreamData], rows: slice) -> NDArray[np.float64]:
+        """[n, C] for the clips ``rows``."""
+        found: NDArray[np.float64] = self.answer(features, rows).logits.double().cpu().numpy()
+        return found
+
+    def values(self, features: Mapping[str, StreamData], rows: slice) -> NDArray[np.float64]:
+        """[n, V] for the clips ``rows``, in the targets' own units."""
+        return self.scale.original(self.answer(features, rows).values.double().cpu().numpy())
 
     @torch.no_grad()
-    def logits(self, features: Mapping[str, StreamData], rows: slice) -> Tensor:
-        """[n, C] for the clips ``rows``. A stream that nobody there has costs nothing."""
+    def answer(self, features: Mapping[str, StreamData], rows: slice) -> FusionOutput:
+        """What the module says of the clips ``rows``. A stream that nobody there has costs nothing."""
         weight = next(self.module.parameters())
         x, mask = {}, {}
         for name, standardiser in self.standardisers.items():
-            part = features[name]
-            present = np.asarray(part.present[rows], bool) & (name not in self.unlearnt)
-            values = standardiser.apply(part.values[rows]) if present.any() else np.zeros_like(part.values[rows])
+            values, present = batch_of(features[name], rows, standardiser, name not in self.unlearnt)
             x[name] = torch.from_numpy(values).to(weight)
             mask[name] = torch.from_numpy(present).to(weight.device)
-        found: Tensor = self.module(x, mask).logits
+        found: FusionOutput = self.module(x, mask)
         return found
 
 
@@ -80,15 +90,30 @@ class FusionModel:
         Raises:
             DataError: no stream of the model is there, a width differs, or there is no such fold.
         """
+        return self._mean(FittedMember.logits, features, fold, len(self.targets.classes))
+
+    def predict_values(self, features: Mapping[str, StreamData], fold: int | None = None) -> NDArray[np.float64]:
+        """[N, V] in the units of the training clips' values, of member ``fold`` or the mean over members.
+
+        ``features`` and errors as for :meth:`logits`.
+        """
+        return self._mean(FittedMember.values, features, fold, len(self.targets.values))
+
+    def _mean(
+        self,
+        ask: Callable[[FittedMember, Mapping[str, StreamData], slice], NDArray[np.float64]],
+        features: Mapping[str, StreamData],
+        fold: int | None,
+        columns: int,
+    ) -> NDArray[np.float64]:
         if fold is not None and not 0 <= fold < len(self.members):
             raise DataError(f"the model has no fold {fold}.", f"It has {len(self.members)}, counted from 0.")
         members = self.members if fold is None else self.members[fold : fold + 1]
         complete = self._completed(features)
         count = len(next(iter(complete.values())).present)
-        found = np.zeros((count, len(self.targets.classes)))
-        for start in range(0, count, _ROWS):
-            rows = slice(start, start + _ROWS)
-            found[rows] = np.mean([m.logits(complete, rows).double().cpu().numpy() for m in members], axis=0)
+        found = np.zeros((count, columns))
+        for rows in parts_of(complete.values(), count, _ROWS):
+            found[rows] = np.mean([ask(member, complete, rows) for member in members], axis=0)
         return found
 
     def _completed(self, features: Mapping[str, StreamData]) -> dict[str, StreamData]:
@@ -136,7 +161,8 @@ def load_model(folder: Path, fusion: Fusion, device: str) -> FusionModel:
         module = fusion.build(streams, targets).to(dtype=getattr(torch, facts["precision"]))
         _load_state(module, {k.removeprefix("module."): v for k, v in own.items() if k.startswith("module.")}, folder)
         scalers = {name: _standardiser(own, i, limit) for i, name in enumerate(streams)}
-        members.append(FittedMember(module.to(device).eval(), scalers, tuple(unlearnt[number])))
+        scale = _value_scale(own, len(targets.values))
+        members.append(FittedMember(module.to(device).eval(), scalers, tuple(unlearnt[number]), scale=scale))
     return FusionModel(targets, streams, members, facts["summary"])
 
 
@@ -168,6 +194,11 @@ def _tensors(member: FittedMember) -> dict[str, Tensor]:
     for number, standardiser in enumerate(member.standardisers.values()):
         for part in ("median", "mean", "scale"):
             found[f"stream{number}.{part}"] = torch.from_numpy(getattr(standardiser, part))
+    if len(member.scale.mean):
+        found |= {
+            "values.mean": torch.from_numpy(member.scale.mean),
+            "values.scale": torch.from_numpy(member.scale.scale),
+        }
     return found
 
 
@@ -176,9 +207,18 @@ def _standardiser(tensors: Mapping[str, Tensor], number: int, limit: float | Non
     return Standardiser(median, mean, scale, limit)
 
 
+def _value_scale(tensors: Mapping[str, Tensor], count: int) -> ValueScale:
+    if not count:
+        return ValueScale.identity(0)
+    return ValueScale(tensors["values.mean"].numpy(), tensors["values.scale"].numpy())
+
+
 def _checked(part: StreamData | None, info: StreamInfo, count: int) -> StreamData:
     if part is None:
-        return StreamData(info, np.zeros((count, info.dim), np.float32), np.zeros(count, bool))
+        part = StreamData(info, np.zeros((count, info.dim), np.float32), np.zeros(count, bool))
+    part = as_level(part, info)
+    if part.offsets is not None and len(part.present) == count and part.values.shape[1] == info.dim:
+        return part
     if part.values.shape != (count, info.dim):
         raise DataError(
             f"{info.name} has shape {part.values.shape}, the model expects [{count}, {info.dim}].",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import field_validator, model_validator
 
 from mer_core.plugin import Field, OptionError, Options
-from mer_plugins.trainers.rates import read_rates
+from mer_plugins.trainers.rates import read_rates, read_weights
 
 
 class CvOptions(Options):
@@ -23,8 +23,10 @@ class CvOptions(Options):
     """Clips per step and fold, at most."""
     lr: float = Field(default=3e-4, gt=0)
     """Learning rate at the start."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """How the learning rate goes on: as it is, or down to zero along half a cosine."""
+    schedule: Literal["constant", "cosine", "linear", "step"] = "cosine"
+    """How the learning rate goes on: as it is, to zero along half a cosine or a line, or a tenth at 1/2 and at 3/4."""
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the steps, from the first, in which the learning rate rises from zero."""
     weight_decay: float = Field(default=3e-4, ge=0)
     """L2 penalty, added to the gradient as Adam's own weight decay."""
     standardise: bool = True
@@ -35,6 +37,18 @@ class CvOptions(Options):
     """Which epoch is kept: the last, the best on a part of the training clips, or the best on the scored part."""
     inner_fraction: float = Field(default=0.15, gt=0, lt=0.5)
     """Share of the training clips (of the speakers, where known) that inner selection holds out."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop a fold after so many looks without a better score on the inner part (select=inner)."""
+    class_weights: Literal["off", "balanced"] | dict[str, float] = "off"
+    """Weights of the classes in the loss: balanced on the fold's own training clips, or given: sad=2,happy=0.5."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each clip's label that is spread evenly over all classes."""
+    focal_gamma: float = Field(default=0.0, ge=0)
+    """How much less clips count that are already recognised (Lin 2017); 0 is cross entropy."""
+    value_loss: Literal["mse", "mae", "huber", "ccc"] = "mse"
+    """Loss of continuous targets, in deviations of the fold's training clips; ccc is 1 - concordance over a batch."""
+    value_weight: float = Field(default=1.0, gt=0)
+    """How much the loss of continuous targets counts beside that of the classes."""
     modality_dropout: float | dict[str, float] = 0.3
     """Chance that a clip loses a modality in a training step, or each one's: speech=0.2,text=0.5 (others stay)."""
     modality_dropout_policy: Literal["keep_one", "allow", "drop_one"] = "keep_one"
@@ -82,6 +96,11 @@ class CvOptions(Options):
     @classmethod
     def _rates(cls, value: Any) -> float | dict[str, float]:
         return read_rates(value)
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _weights(cls, value: Any) -> Any:
+        return read_weights(value)
 
     @model_validator(mode="after")
     def _sum_of_rates(self) -> CvOptions:

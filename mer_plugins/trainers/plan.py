@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.plugin import DataError, TrainingData
+from mer_plugins.trainers.known import learnable
 from mer_plugins.trainers.noise import generator
 from mer_plugins.trainers.options import CvOptions
 
@@ -48,15 +49,16 @@ def make_plan(data: TrainingData, options: CvOptions, seed: int) -> Plan:
     """Parts as ``options.select`` wants them; ``last`` with a note where that is impossible.
 
     Raises:
-        DataError: if a training part is empty or holds unlabelled clips.
+        DataError: if a training part is empty or holds clips without label, votes and values.
     """
-    trains = [_checked(data, fold.train, k) for k, fold in enumerate(data.folds)]
-    trains = trains or [_checked(data, np.flatnonzero(data.labels >= 0), 0)]
+    known = learnable(data)
+    trains = [_checked(known, fold.train, k) for k, fold in enumerate(data.folds)]
+    trains = trains or [_checked(known, np.flatnonzero(known), 0)]
     last = tuple(Part(train, train[:0]) for train in trains)
     if options.select == "val" and not data.folds:
         return Plan(last, "last", ("There are no folds to select an epoch on: the last one was kept.",))
     if options.select == "val":
-        scored = [_checked(data, fold.val, k) for k, fold in enumerate(data.folds)]
+        scored = [_checked(known, fold.val, k) for k, fold in enumerate(data.folds)]
         return Plan(tuple(map(Part, trains, scored)), "val")
     if options.select == "last":
         return Plan(last, "last")
@@ -65,9 +67,17 @@ def make_plan(data: TrainingData, options: CvOptions, seed: int) -> Plan:
 
 def _inner_plan(data: TrainingData, trains: Sequence[Rows], last: tuple[Part, ...], share: float, seed: int) -> Plan:
     parts = tuple(_inner(data, train, share, generator(seed, k, "inner")) for k, train in enumerate(trains))
-    if all(len(np.unique(data.labels[p.train])) > 1 and len(p.choose) > 1 for p in parts):
+    if all(_enough(data, part) for part in parts):
         return Plan(parts, "inner")
     return Plan(last, "last", ("Too few clips to hold any out for inner selection: the last epoch was kept.",))
+
+
+def _enough(data: TrainingData, part: Part) -> bool:
+    """Two classes to learn from and two clips to score, where there are classes."""
+    if not data.targets.classes:
+        return len(part.train) > 1 and len(part.choose) > 1
+    learnt, scored = (data.labels[rows][data.labels[rows] >= 0] for rows in (part.train, part.choose))
+    return len(np.unique(learnt)) > 1 and len(scored) > 1
 
 
 def _inner(data: TrainingData, train: Rows, share: float, rng: np.random.Generator) -> Part:
@@ -96,11 +106,11 @@ def _some_of_each(labels: Rows, share: float, rng: np.random.Generator) -> NDArr
     return held
 
 
-def _checked(data: TrainingData, rows: Rows, fold: int) -> Rows:
+def _checked(known: NDArray[np.bool_], rows: Rows, fold: int) -> Rows:
     rows = np.asarray(rows, np.int64)
     if not len(rows):
         raise DataError(f"fold {fold} has a part without any clip.", "Use fewer folds or more labelled clips.")
-    if (data.labels[rows] < 0).any():
+    if not known[rows].all():
         raise DataError(f"fold {fold} contains unlabelled clips.", "Plan the folds over labelled clips only.")
     return rows
 

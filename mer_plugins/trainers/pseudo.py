@@ -32,7 +32,8 @@ def with_pseudo(plan: Plan, labels: Rows, pseudo: Sequence[Pseudo]) -> tuple[Pla
 
 
 def _extended(part: Part, own: Pseudo) -> Part:
-    return Part(np.concatenate([part.train, np.asarray(sorted(own), np.int64)]), part.choose)
+    more = np.asarray(sorted(own), np.int64)
+    return Part(np.concatenate([part.train, more[~np.isin(more, part.train)]]), part.choose)
 
 
 def agreed(guess: Rows, others: Sequence[Rows], present: Sequence[NDArray[np.bool_]], mode: str) -> NDArray[np.bool_]:

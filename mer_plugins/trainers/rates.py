@@ -1,8 +1,9 @@
-"""Rates of modality dropout as they are written: one number, or one for each modality. Light: no torch."""
+"""Rates of modality dropout and weights of classes as they are written: numbers, or one by name. Light: no torch."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,11 +25,36 @@ def read_rates(value: Any) -> float | dict[str, float]:
     return _rate(value)
 
 
+def read_weights(value: Any) -> Any:
+    """``"sad=2,happy=0.5"`` or ``{"sad": 2}`` as numbers by class; anything else as it is.
+
+    Raises:
+        ValueError: a weight is no number above 0.
+    """
+    if isinstance(value, str) and "=" in value:
+        value = dict(_pairs(value))
+    if not isinstance(value, Mapping):
+        return value
+    if not value:
+        raise ValueError("no weight is given; write off, balanced, or sad=2,happy=0.5")
+    return {str(name).strip(): _weight(name, one) for name, one in value.items()}
+
+
+def _weight(name: Any, value: Any) -> float:
+    try:
+        found = float("x" if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is no weight of {name}; write sad=2,happy=0.5") from None
+    if not (found > 0 and math.isfinite(found)):
+        raise ValueError(f"the weight of {name} is {found:g}, and must be above 0")
+    return found
+
+
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
     for part in text.split(","):
         name, equals, rate = part.partition("=")
         if not (equals and name.strip()):
-            raise ValueError(f"{part!r} is not of the form MODALITY=RATE")
+            raise ValueError(f"{part!r} is not of the form NAME=NUMBER")
         yield name.strip(), rate
 
 

@@ -16,13 +16,19 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
+from mer_core.plugin import FusionOutput, Head
 from mer_plugins.trainers.dropout import Factors, Site, dropouts, find_sites, supplied
 
 
 class Outputs(NamedTuple):
-    """``logits`` [F, B, C] and the sum of auxiliary losses [F] of each member."""
+    """What F members say: ``logits`` [F, B, C], ``values`` [F, B, V], ``heads`` alike, with weights [F, B].
+
+    ``extra`` [F] are the sums of the fusion's auxiliary losses.
+    """
 
     logits: Tensor
+    values: Tensor
+    heads: dict[str, Head]
     extra: Tensor
 
 
@@ -63,15 +69,26 @@ def why_looped(modules: Sequence[nn.Module], x: Mapping[str, Tensor], mask: Mapp
     shortcut = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # evaluation only, and without a derivative under vmap
     try:
-        stacked = Stacked(modules)
-        stacked.train(False)
-        outputs = stacked.forward(x, mask, {})
-        (outputs.logits.sum() + outputs.extra.sum()).backward()
+        for mode in (False, True):
+            _try(Stacked(modules), mode, x, mask)
     except Exception as error:
         return f"torch.vmap cannot run the fusion: {_first_sentence(error)}"
     finally:
         torch.backends.mha.set_fastpath_enabled(shortcut)
     return ""
+
+
+def _try(stacked: Stacked, mode: bool, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> None:
+    """One pass there and back, without dropout and without a trace in the global random numbers."""
+    stacked.train(mode)
+    folds = len(next(iter(mask.values())))
+    factors: Factors = {}
+    with torch.random.fork_rng():
+        for site in stacked.sites(x, mask) if mode else ():
+            factors.setdefault(site.name, []).append(next(iter(x.values())).new_ones(folds, *site.shape))
+        out = stacked.forward(x, mask, factors)
+    parts = [out.logits, out.values, out.extra, *(part for head in out.heads.values() for part in head)]
+    torch.stack([part.sum().to(out.logits) for part in parts]).sum().backward()
 
 
 def _first_sentence(error: Exception) -> str:
@@ -104,8 +121,8 @@ class Stacked:
     def forward(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], factors: Factors) -> Outputs:
         """One batched pass."""
         params = {name: self._flip(name, value) for name, value in self.params.items()}
-        logits, extra = self.batched(params, self.buffers, dict(x), dict(mask), factors)
-        return Outputs(logits, extra)
+        found: Outputs = self.batched(params, self.buffers, dict(x), dict(mask), factors)
+        return found
 
     def sites(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> list[Site]:
         """Seen by the template module, whose weights are the first member's initial ones."""
@@ -131,10 +148,10 @@ class Stacked:
         """
         return value.transpose(1, 2) if name in self.flipped else value
 
-    def _one(self, params: Any, buffers: Any, x: Any, mask: Any, factors: Any) -> tuple[Tensor, Tensor]:
+    def _one(self, params: Any, buffers: Any, x: Any, mask: Any, factors: Any) -> Outputs:
         with supplied(self.drops, factors):
             output = functional_call(self.base, (params, buffers), (x, mask), tie_weights=False)
-        return output.logits, _extra(output.losses, output.logits)
+        return _outputs(output)
 
 
 class Looped:
@@ -156,7 +173,7 @@ class Looped:
     def forward(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], factors: Factors) -> Outputs:
         """One pass per member."""
         passes = [self._one(number, x, mask, factors) for number in range(len(self.modules))]
-        return Outputs(torch.stack([p.logits for p in passes]), torch.stack([p.extra for p in passes]))
+        return _joined(passes)
 
     def sites(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> list[Site]:
         """Seen by the first module."""
@@ -175,12 +192,26 @@ class Looped:
         module = self.modules[number]
         with supplied(self.drops[number], own):
             output = module({k: v[number] for k, v in x.items()}, {k: v[number] for k, v in mask.items()})
-        return Outputs(output.logits, _extra(output.losses, output.logits))
+        return _outputs(output)
 
 
 def _first(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: part[0] for name, part in batch.items()}
 
 
-def _extra(losses: Mapping[str, Tensor], like: Tensor) -> Tensor:
-    return sum(losses.values(), start=like.new_zeros(()))
+def _outputs(output: FusionOutput) -> Outputs:
+    """Of one member."""
+    extra = sum(output.losses.values(), start=output.logits.new_zeros(()))
+    return Outputs(output.logits, output.values, dict(output.heads), extra)
+
+
+def _joined(passes: Sequence[Outputs]) -> Outputs:
+    """Of all members, with a leading axis."""
+    heads = {
+        name: Head(*(torch.stack(parts) for parts in zip(*(one.heads[name] for one in passes), strict=True)))
+        for name in passes[0].heads
+    }
+    logits, values, extra = (
+        torch.stack([getattr(one, key) for one in passes]) for key in ("logits", "values", "extra")
+    )
+    return Outputs(logits, values, heads, extra)
