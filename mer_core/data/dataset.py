@@ -18,6 +18,7 @@ from mer_core.data.folders import FoundClip, find_media, one_file
 from mer_core.data.splits import UNUSED_LABEL_SPLIT, read_split
 from mer_core.data.tables import TABLE_SUFFIXES, Finding, Row, Table, cell_text, read_table
 from mer_core.data.target_columns import (
+    NO_TARGETS,
     TargetColumns,
     read_targets,
     spell_targets,
@@ -50,7 +51,7 @@ class Scan:
     columns: frozenset[str]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
-    wanted: TargetColumns = TargetColumns()
+    wanted: TargetColumns = NO_TARGETS
 
     @property
     def targets(self) -> TargetSpec:
@@ -157,9 +158,7 @@ def _scan_table(table: Table, columns: Mapping[str, str], wanted: TargetColumns)
     return Scan(table.path, tuple(clips), rows, frozenset(names), tuple(findings), notes, wanted)
 
 
-def _read_row(
-    row: Row, names: Mapping[str, str], wanted: TargetColumns, base: Path, findings: list[Finding]
-) -> Clip:
+def _read_row(row: Row, names: Mapping[str, str], wanted: TargetColumns, base: Path, findings: list[Finding]) -> Clip:
     cells = _Cells(row, names, findings)
     known = {*names.values(), *wanted.columns}
     meta = {key: None if value != value else value for key, value in row.cells.items() if key not in known}

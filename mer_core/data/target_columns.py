@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
 from mer_core.data.splits import UNUSED_LABEL_SPLIT
@@ -30,6 +30,9 @@ class TargetColumns:
     def columns(self) -> frozenset[str]:
         """All of them."""
         return frozenset((*self.values.values(), *self.votes.values()))
+
+
+NO_TARGETS = TargetColumns()
 
 
 def target_columns(table: Table, values: Names, votes: Names) -> TargetColumns:
@@ -84,10 +87,16 @@ def _without_affixes(names: Sequence[str]) -> list[str]:
     """``["vote_a", "vote_b"]`` -> ``["a", "b"]``: without what all begin or end with, up to a separator."""
     if len(names) < 2:
         return list(names)
-    start, end = (os.path.commonprefix([name[::step] for name in names]) for step in (1, -1))
-    start, end = (part[: 1 + max(part.rfind(mark) for mark in SEPARATORS)] for part in (start, end))
+    start, end = (_common([name[::step] for name in names]) for step in (1, -1))
     short = [name[len(start) : len(name) - len(end)] for name in names]
     return short if all(short) else list(names)
+
+
+def _common(names: Sequence[str]) -> str:
+    """What all ``names`` begin with, up to the last separator in it."""
+    columns = zip(*names, strict=False)
+    same = "".join(letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, columns))
+    return same[: 1 + max(same.rfind(mark) for mark in SEPARATORS)]
 
 
 def _known(table: Table, column: str, flag: str) -> None:

@@ -17,8 +17,8 @@ from mer_core.frames import offsets_of
 from mer_core.spec import NAME_PATTERN
 from mer_core.types import SPLITS, FeatureSet, StreamData, StreamInfo, TargetSpec, stream_order
 from mer_core.workflows.features import UNLABELLED
-from mer_core.workflows.target_arrays import given_values, given_votes
 from mer_core.workflows.frame_arrays import frames_given, holds_frames
+from mer_core.workflows.target_arrays import given_values, given_votes
 
 Values = ArrayLike | Sequence[Any] | tuple[Any, ArrayLike] | StreamData
 """One stream: numbers [N, D], or them with bool [N] that says which clips have it, or mer's own. With frames:

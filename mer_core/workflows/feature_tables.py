@@ -24,7 +24,7 @@ from mer_core.report.words import count
 from mer_core.types import SPLITS, Clip, StreamData, TargetSpec
 from mer_core.workflows.arrays import compose
 from mer_core.workflows.frame_arrays import bits_within
-from mer_core.workflows.target_arrays import TargetArrays
+from mer_core.workflows.target_arrays import NO_TARGETS, TargetArrays
 
 NO_SPLIT = "none"
 """In place of the name of an array of splits: all clips are for training. Without a name, an array called ``split``
@@ -54,7 +54,7 @@ class FeatureTable:
     arrays: Arrays
     streams: Mapping[str, str]
     columns: Mapping[str, str]
-    targets: TargetArrays = TargetArrays()
+    targets: TargetArrays = NO_TARGETS
 
     @property
     def path(self) -> Path:

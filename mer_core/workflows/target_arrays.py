@@ -70,6 +70,9 @@ class TargetArrays:
         return read_votes(found)
 
 
+NO_TARGETS = TargetArrays()
+
+
 def given_votes(votes: ArrayLike, classes: Sequence[str] | None, count: int) -> NDArray[np.float64]:
     """Votes [N, C] of somebody's own.
 
@@ -119,7 +122,8 @@ def _numbers(arrays: Arrays, array: str, count: int) -> NDArray[np.float64]:
         raise DataError(what, f"Give [{count}] or [{count}, V] numbers.")
     if np.isinf(table).any():
         row = int(np.flatnonzero(np.isinf(table).any(axis=1))[0])
-        raise DataError(f"{arrays.path}, array {array!r}, row {row}: an infinite value.", "Use NaN where there is none.")
+        what = f"{arrays.path}, array {array!r}, row {row}: an infinite value."
+        raise DataError(what, "Use NaN where there is none.")
     return table
 
 
