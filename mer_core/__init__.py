@@ -1,9 +1,9 @@
 """mer: multimodal emotion recognition, from raw clips to a scored, reusable model.
 
->>> from mer_core import run, extract, train, finetune, predict, evaluate, compose, fit
+>>> from mer_core import run, extract, train, tune, finetune, predict, evaluate, compose, fit
 
 Each name is one of three things. What the command line does, as a function: ``run``, ``extract``,
-``train``, ``finetune``, ``predict``, ``evaluate``, and ``open_workspace`` for the conditions they work under. The
+``train``, ``tune``, ``finetune``, ``predict``, ``evaluate``, and ``open_workspace`` for the conditions they work under. The
 same for features that somebody has already: ``compose``, ``read_features``, ``fit``, ``load_fit``. And what these
 functions take and return, for annotations. Plugins are written with :mod:`mer_core.plugin`.
 """
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mer_core.workflows.read_features import read_features
     from mer_core.workflows.run import RunResult, run
     from mer_core.workflows.train import Training, train
+    from mer_core.workflows.tune import tune
     from mer_core.workflows.workspace import Workspace, open_workspace
 
 _HOMES = {
@@ -51,6 +52,7 @@ _HOMES = {
     "read_features": "mer_core.workflows.read_features",
     "run": "mer_core.workflows.run",
     "train": "mer_core.workflows.train",
+    "tune": "mer_core.workflows.tune",
 }
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "read_features",
     "run",
     "train",
+    "tune",
 ]
 
 if not TYPE_CHECKING:  # a type checker that sees it would take any misspelt name

@@ -20,6 +20,7 @@ from mer_core.cli import (
     predict,
     run,
     train,
+    tune,
     weights,
 )
 from mer_core.errors import EnvironmentProblem, MerError, UsageError
@@ -36,7 +37,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    commands = (run, extract, train, finetune, predict, evaluate)
+    commands = (run, extract, train, tune, finetune, predict, evaluate)
     for module in commands:
         app.command()(module.command)
     app.add_typer(dataset.app, name="dataset")
@@ -115,7 +116,10 @@ def _as_ours(error: Exception) -> MerError | None:
     return None
 
 
-KEPT = {finetune.NAME: "Decoded clips are kept, and what was learnt up to the last checkpoint"}
+KEPT = {
+    finetune.NAME: "Decoded clips are kept, and what was learnt up to the last checkpoint",
+    tune.NAME: "Trials that were done are kept (name the same --out)",
+}
 """What an interrupted command leaves, where that is not features."""
 
 

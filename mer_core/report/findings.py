@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mer_core.report.calibration import finding
 from mer_core.report.causes import causes
 from mer_core.report.rivals import sentences
+from mer_core.report.tuning import tuning_findings
 from mer_core.report.values import value_findings
 from mer_core.report.words import (
     TITLES,
@@ -59,6 +61,7 @@ def find(report: RunReport) -> tuple[str, ...]:
         *sentences(report.competition),
         *_about_clips(report),
         *(sentence(note) for note in (report.folds.notes if report.folds else ())),
+        *tuning_findings(report.tuning),
         *_about_self_training(report),
         *_about_deployment(report),
         *(sentence(note) for note in report.model.notes),
@@ -132,6 +135,7 @@ def _about_section(report: RunReport, key: str, section: Section) -> Iterator[st
             f" gives ({number(section.chance)}). These clips do not show that the model has learnt anything."
         )
     yield from _about_units(report, key, name, section)
+    yield from finding(name, section.calibration, section.level, report.model.options.get("calibrate"))
     yield from _about_classes(name, section)
 
 

@@ -15,10 +15,12 @@ from pydantic import Field, ValidationError
 
 from mer_core.errors import DataError
 from mer_core.files import write_text, writing
+from mer_core.report.calibration import Calibration
 from mer_core.report.parts import Number, Part, Score, finite
 from mer_core.report.rivals import Rival
 from mer_core.report.rounds import SelfTraining
 from mer_core.report.seeds import Seeds
+from mer_core.report.tuning import Tuning
 from mer_core.report.values import ValueScore, VoteScore
 
 SCHEMA = "mer-report/1"
@@ -79,6 +81,8 @@ class Section(Part):
     folds: tuple[GroupLine, ...] = ()
     seeds: Seeds | None = None
     """Each training's scores where several differ in their seed."""
+    calibration: Calibration | None = None
+    """Whether the probabilities mean what they say; None where there are none."""
 
     @property
     def mark(self) -> str:
@@ -244,6 +248,8 @@ class ModelFacts(Part):
     members: int = 1
     seeds: tuple[int, ...] = ()
     """Of several trainings; ``members`` are those of all."""
+    temperatures: tuple[Number, ...] = ()
+    """What each member's logits are divided by, where these were fitted."""
     epochs: int = 0
     steps: int = 0
     stacked: bool | None = None
@@ -304,6 +310,8 @@ class RunReport(Part):
     baselines: tuple[Baseline, ...] = ()
     """Scores without training, on the same clips."""
     self_training: SelfTraining | None = None
+    tuning: Tuning | None = None
+    """The search by which the options were chosen, where there was one."""
     failures: tuple[FailedClip, ...] = ()
     data: Data
     presence: tuple[Presence, ...] = ()

@@ -13,6 +13,7 @@ import numpy as np
 
 from mer_core.config import RunConfig
 from mer_core.engine import ClipFailure
+from mer_core.frame_pooling import level_of
 from mer_core.names import readable
 from mer_core.report import build
 from mer_core.report.findings import FAILED
@@ -75,6 +76,7 @@ def build_report(
         baselines=tuple(
             build.baseline("zero-shot", one.stream, one.evaluation) for one in scores.untrained if one.evaluation
         ),
+        tuning=training.model.summary.get("tuning"),
         self_training=self_training(training, audit_labels(extraction.table.clips, config.audit_labels), config.seed),
         failures=build.failures(failures),
         data=_data(config, extraction, training),
@@ -207,6 +209,7 @@ def _streams(config: RunConfig, learning: Learning, space: Workspace) -> tuple[S
                 extractor=entry.full_name,
                 version=entry.spec.version,
                 dim=data.info.dim if data else 0,
+                level=data.info.level if data else level_of(choice.pooling),
                 pooling=choice.pooling,
                 present=int(data.present.sum()) if data else 0,
                 missing=len(report.missing.get(name, {})),
@@ -234,6 +237,8 @@ def _given(extraction: Extraction) -> Iterator[Stream]:
             extractor="",
             array=array,
             dim=data.info.dim if data else 0,
+            level=data.info.level if data else "clip",
+            pooling=extraction.config.data.pooling if data and data.info.level == "frame" else "",
             present=int(data.present.sum()) if data else 0,
             missing=len(extraction.report.missing.get(name, {})),
             fingerprint=extraction.fingerprints[name],

@@ -1,0 +1,151 @@
+"""``mer tune``: draw options, let each fold choose by its own training clips, and keep the best draw."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mer_core.cli import flags, target_flags
+from mer_core.cli import run as run_command
+from mer_core.cli import train as train_command
+
+NAME = "tune"
+SEARCH = "Search"
+
+Trials = Annotated[
+    int, typer.Option("--trials", "-n", min=1, help="Draws; fewer where there are not so many.", rich_help_panel=SEARCH)
+]
+SearchFlag = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--search",
+        metavar="OWNER.KEY=VALUES",
+        help="Draw from a,b,c or LOW..HIGH.",
+        show_default="hidden, dropout, lr",
+        rich_help_panel=SEARCH,
+    ),
+]
+Inner = Annotated[
+    int, typer.Option(min=1, max=5, help="Inner parts of five to choose by.", rich_help_panel=SEARCH)
+]
+Halving = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="N", help="N times keep a third, trained thrice as long.", rich_help_panel=SEARCH
+    ),
+]
+
+
+def command(
+    data: flags.Data = None,
+    column: flags.Column = None,
+    label: flags.Label = None,
+    values: target_flags.Values = None,
+    votes: target_flags.Votes = None,
+    features: flags.Features = None,
+    streams: flags.Streams = None,
+    labels: train_command.Labels = None,
+    split: train_command.Split = None,
+    modalities: flags.Modalities = None,
+    extractor: flags.ExtractorFlag = None,
+    preset: flags.Preset = None,
+    language: flags.Language = None,
+    faces: flags.Faces = None,
+    deriver: flags.DeriverFlag = None,
+    transcribe: flags.Transcribe = None,
+    pooling: flags.Pooling = None,
+    option: flags.OptionFlag = None,
+    fusion: run_command.Fusion = None,
+    trainer: run_command.Trainer = None,
+    protocol: run_command.Protocol = None,
+    folds: run_command.Folds = None,
+    group: run_command.Group = None,
+    epochs: run_command.Epochs = None,
+    modality_dropout: run_command.ModalityDropout = None,
+    select: run_command.Select = None,
+    self_training: flags.SelfTraining = None,
+    pseudo_from: flags.PseudoFrom = None,
+    competition: flags.Competition = None,
+    transductive: flags.Transductive = None,
+    audit_labels: flags.AuditLabels = None,
+    crossfit: flags.Crossfit = None,
+    deploy: flags.Deploy = None,
+    fitted: flags.FittedFlag = None,
+    seed: flags.Seed = None,
+    trials: Trials = 50,
+    search: SearchFlag = None,
+    inner: Inner = 1,
+    halving: Halving = 0,
+    out: run_command.Out = None,
+    config: flags.Config = None,
+    cache: flags.CacheFlag = None,
+    weights_dir: flags.WeightsDir = None,
+    device: flags.Device = None,
+    devices: flags.Devices = None,
+    workers: flags.Workers = None,
+    allow_upload: flags.AllowUpload = False,
+    strict: flags.Strict = False,
+    verify: flags.Verify = False,
+    retry_crashed: flags.Retry = False,
+    no_listeners: run_command.NoListeners = False,
+    json: flags.Json = False,
+) -> None:
+    """Search options of fusion and trainer, scored on clips that had no part in the choice; go on after a kill."""
+    from mer_core.cli.extract import print_note
+    from mer_core.cli.progress import show_progress
+    from mer_core.workflows.tune import make_hunt, tune_config
+    from mer_core.workflows.workspace import open_workspace
+
+    device, several = flags.several_devices(device, devices)
+    with show_progress(quiet=json) as progress:
+        space = open_workspace(
+            cache,
+            workers=workers,
+            devices=several,
+            verify=verify,
+            retry=retry_crashed,
+            progress=progress,
+            listeners=not no_listeners,
+            notice=print_note,
+        )
+        settings = flags.configure(
+            space.catalogue,
+            file=config,
+            data=data,
+            column=column,
+            label=label,
+            values=values,
+            votes=votes,
+            features=features,
+            streams=streams,
+            labels=labels,
+            split=split,
+            modalities=modalities,
+            extractor=extractor,
+            deriver=deriver,
+            transcribe=transcribe,
+            option=option,
+            preset=preset,
+            language=language,
+            faces=faces,
+            pooling=pooling,
+            fusion=fusion,
+            trainer=trainer,
+            protocol=protocol,
+            folds=run_command.fold_count(folds),
+            group=group,
+            competition=competition,
+            transductive=transductive,
+            audit_labels=audit_labels,
+            crossfit=crossfit,
+            deploy=deploy,
+            fitted=fitted,
+            seed=seed,
+            device=device,
+            allow_upload=allow_upload,
+            trainer_options=run_command.trainer_flags(epochs, modality_dropout, select, self_training, pseudo_from),
+        )
+        hunt = make_hunt(settings, space.catalogue, search or (), trials=trials, inner=inner, halving=halving)
+        result = tune_config(settings, hunt, space, out=out, command=run_command.command_line())
+    run_command.show_result(result, json, strict)
