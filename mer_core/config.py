@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mer_core.errors import DataError, UsageError
 from mer_core.files import write_text
+from mer_core.frame_pooling import PATTERN
 from mer_core.types import stream_order
 from mer_core.uploads import unpermitted
 
@@ -32,10 +33,10 @@ class PluginChoice(_Part):
 
 
 class StreamChoice(_Part):
-    """One stream: its extractor, the extractor's options and how frames become one vector."""
+    """One stream: its extractor, the extractor's options and how frames become one vector, or a few frames."""
 
     extractor: str
-    pooling: Literal["mean", "mean_std", "mean_var"] = "mean_std"
+    pooling: str = Field(default="mean_std", pattern=PATTERN)
     options: dict[str, Any] = Field(default_factory=dict)
     fitted: str = ""
     """Folder of ``mer finetune``, for a supervised extractor that is not to be fitted by the run."""
@@ -55,6 +56,8 @@ class DataChoice(_Part):
     options: dict[str, Any] = Field(default_factory=dict)
     features: str = ""
     streams: dict[str, str] = Field(default_factory=dict)
+    pooling: str = Field(default="", pattern=rf"^$|{PATTERN}")
+    """What the frames of a feature table become; empty to leave them as they are."""
     values: tuple[str, ...] = ()
     votes: tuple[str, ...] = ()
 

@@ -13,6 +13,8 @@ from mer_core.config import RunConfig, read_config, validate_config
 from mer_core.derivers import choose_derivers, made, refuse_unread, stream_inputs
 from mer_core.errors import UsageError
 from mer_core.feature_choice import Streams, refuse_extraction, with_features
+from mer_core.frame_pooling import level_of, usual_pooling
+from mer_core.levels import fitting_poolings, fusion_levels, refuse_levels
 from mer_core.options import parse_pairs
 from mer_core.owners import asked_of, refuse_strangers
 from mer_core.presets import find_preset, preset_name, without_settings
@@ -115,16 +117,36 @@ def make_config(
         manifest=data is not None,
     )
     source = with_targets(source, values, votes)
-    given, shaping = source["features"], {"modalities": modalities, "pooling": pooling, "faces": faces}
+    given, shaping = source["features"], {"modalities": modalities, "faces": faces}
     refuse_extraction(given, extractor=extractors, deriver=derivers, transcribe=transcribe, fitted=fitted, **shaping)
     chosen = {} if given else choose_streams(catalogue, saved, preset_spec, modalities, extractors, preset)
     readers = [catalogue.entry(ExtractorSpec, choice["extractor"]) for choice in chosen.values()]
-    default_pooling = (protocol_spec.pooling if protocol_spec else "") or preset_spec.pooling
+    fusing = _choice(
+        catalogue,
+        FusionSpec,
+        saved.get("fusion"),
+        fusion,
+        preset_spec.fusion,
+        protocol_spec.fusion_options if protocol_spec else {},
+        fusion_options or {},
+        asked,
+    )
+    levels = fusion_levels(catalogue, fusing["name"])
+    chosen = chosen if fusion is None else fitting_poolings(chosen, levels)
+    usual = (protocol_spec.pooling if protocol_spec else "") or preset_spec.pooling
+    default_pooling = usual_pooling(levels, usual)
     chosen = with_fitted(catalogue, chosen, fitted or {})
     resolved_streams = {
         name: resolve_stream(catalogue, name, choice, pooling or "", default_pooling, asked, readers)
         for name, choice in sorted(chosen.items(), key=lambda item: stream_order(item[0]))
     }
+    if given:
+        former = source.get("pooling", "")
+        kept = former if former and (fusion is None or level_of(former) in levels) else ""
+        source["pooling"] = pooling or kept or usual_pooling(levels, "")
+    poolings = {name: own["pooling"] for name, own in resolved_streams.items()}
+    poolings |= dict.fromkeys(source.get("streams", {}), source["pooling"]) if source.get("pooling") else {}
+    refuse_levels(catalogue, fusing["name"], poolings)
     deriver_flags = {**(derivers or {}), **({"faces": faces} if faces else {})}
     heard = bool(transcribe if transcribe is not None else saved.get("transcribe", False))
     made_with = _derivers(catalogue, saved, preset_spec, deriver_flags, resolved_streams, asked, heard)
@@ -135,16 +157,7 @@ def make_config(
         "streams": resolved_streams,
         "derivers": made_with,
         "transcribe": heard and TRANSCRIPT in made_with,
-        "fusion": _choice(
-            catalogue,
-            FusionSpec,
-            saved.get("fusion"),
-            fusion,
-            preset_spec.fusion,
-            protocol_spec.fusion_options if protocol_spec else {},
-            fusion_options or {},
-            asked,
-        ),
+        "fusion": fusing,
         "trainer": _choice(
             catalogue,
             TrainerSpec,

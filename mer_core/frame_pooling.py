@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from mer_core.errors import DataError
+from mer_core.errors import UsageError
+from mer_core.types import Level
 
 FRAMES = "frames"
 SOME_FRAMES = "frames:64"
@@ -23,10 +25,10 @@ def check_pooling(pooling: str) -> str:
     """``pooling`` if there is such a one.
 
     Raises:
-        DataError: otherwise.
+        UsageError: otherwise.
     """
     if not re.match(PATTERN, pooling):
-        raise DataError(f"there is no pooling {pooling!r}.", f"Choose one of {CHOICES}.")
+        raise UsageError(f"there is no pooling {pooling!r}.", f"Choose one of {CHOICES}.")
     return pooling
 
 
@@ -39,14 +41,24 @@ def bins_of(pooling: str) -> int | None:
     """How many frames a clip may have at most; None for as many as there are.
 
     Raises:
-        DataError: ``pooling`` makes vectors, or there is no such one.
+        UsageError: ``pooling`` makes vectors, or there is no such one.
     """
     name, _, count = check_pooling(pooling).partition(":")
     if name != FRAMES:
-        raise DataError(f"{pooling} pools frames into one vector.", f"Choose {FRAMES} or {SOME_FRAMES}.")
+        raise UsageError(f"{pooling} pools frames into one vector.", f"Choose {FRAMES} or {SOME_FRAMES}.")
     return int(count) if count else None
 
 
-def level_of(pooling: str) -> str:
+def level_of(pooling: str) -> Level:
     """The level of a stream under ``pooling``."""
     return "frame" if keeps_frames(pooling) else "clip"
+
+
+def vector_pooling(pooling: str) -> str:
+    """How frames become one vector where they have to: as ``pooling`` says, else their mean."""
+    return "mean" if keeps_frames(pooling) else pooling
+
+
+def usual_pooling(levels: Sequence[str], otherwise: str) -> str:
+    """What streams are pooled to for a fusion of ``levels`` if nobody says."""
+    return otherwise if "clip" in levels else SOME_FRAMES

@@ -29,7 +29,7 @@ class Settings(TypedDict, total=False):
         language: ``zh`` or ``en``, for presets that differ by it.
         derivers: which plugin makes an artefact, ``{"ranking": "gpt4"}``; ``faces`` is short for that key.
         transcribe: fill the text of clips that have sound and no text, by the deriver of ``transcript``.
-        pooling: ``mean``, ``mean_std`` or ``mean_var``.
+        pooling: ``mean``, ``mean_std`` or ``mean_var``; ``frames``, or ``frames:64`` for at most 64 of them a clip.
         folds: how many, or ``"loo"``: one group left out at a time.
         group: column whose values stay together in a fold.
         seed: of folds and training.

@@ -74,7 +74,11 @@ Transcribe = Annotated[
 ]
 Pooling = Annotated[
     str | None,
-    typer.Option(help="mean, mean_std or mean_var.", show_default="mean_std", rich_help_panel=STREAMS),
+    typer.Option(
+        help="mean, mean_std, mean_var; frames, or frames:N for at most N a clip.",
+        show_default="mean_std, frames:64 for fusions that read frames only",
+        rich_help_panel=STREAMS,
+    ),
 ]
 OptionFlag = Annotated[
     list[str] | None,

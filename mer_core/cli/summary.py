@@ -86,11 +86,15 @@ def _headline(report: RunReport) -> Text:
 
 
 def _stream(stream: Stream) -> str:
-    """Columns after pooling, and whether the features were there already: ``speech:x [64], 120 clips reused``."""
+    """Columns after pooling, and whether the features were there already: ``speech:x [64], 120 clips reused``.
+
+    A stream of frames is ``[T, 64]``.
+    """
     counts = {"extracted": stream.extracted, "reused": stream.reused}
     told = [f"{count(n, 'clip')} {what}" for what, n in counts.items() if n]
     array = f"array {stream.array}" if stream.array not in ("", stream.name) else ""
-    return ", ".join([f"{stream.name} [{stream.dim}]", *filter(None, [array]), *told, *filter(None, [fitted(stream)])])
+    shape = f"{stream.dim}" if stream.level == "clip" else f"T, {stream.dim}"
+    return ", ".join([f"{stream.name} [{shape}]", *filter(None, [array]), *told, *filter(None, [fitted(stream)])])
 
 
 def _sections(report: RunReport) -> list[tuple[str, Section]]:
@@ -208,6 +212,11 @@ def _seeds(first: int, seeds: int) -> str:
     return f"seeds {first} to {first + seeds - 1}: {seeds} trainings, {seeds} times the time of one"
 
 
+def _again(count: int) -> str:
+    """Why clips are extracted that were extracted before."""
+    return f" ({count:,} of which statistics are stored, again for their frames)" if count else ""
+
+
 def print_plan(document: dict[str, Any], console: Console) -> None:
     """What would be done, with disk."""
     data, disk, training = document["data"], document["disk"], document["training"]
@@ -217,6 +226,7 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
     for name, stream in document["streams"].items():
         console.print(
             f"[bold]Stream[/]    {name}: extract {count(stream['extract'], 'clip')}, reuse {stream['reuse']:,}"
+            f"{_again(stream['again'])}"
         )
     for fit in document["fits"]:
         console.print(f"[bold]Fits[/]      {_fit(fit)}")

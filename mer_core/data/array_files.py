@@ -178,6 +178,22 @@ class Columns:
         return parts[0] if self._parts[name] == [name] else np.column_stack(parts)
 
 
+def load_array(file: Path, mapped: bool = False) -> NDArray[Any]:
+    """The numbers of a .npy file; ``mapped``: read when they are looked at.
+
+    Raises:
+        DataError: naming the file that holds none.
+    """
+    try:
+        found: NDArray[Any] = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        what = f"{file} cannot be read as numbers: {str(error).splitlines()[0].rstrip('.') or 'it is empty'}."
+        raise DataError(what, "Write it again with numpy.save; objects and pickles are not opened.") from None
+    if found.dtype.kind not in "fiub":
+        raise DataError(f"{file} holds {found.dtype}, not numbers.", "Write it again with numpy.save.")
+    return found
+
+
 def numbered_columns(columns: Iterable[str]) -> dict[str, list[str]]:
     """``["a_0", "a_1", "b"]`` -> ``{"a": ["a_0", "a_1"]}``; numbers count from 0 or 1 without a gap."""
     found: dict[str, dict[int, str]] = {}

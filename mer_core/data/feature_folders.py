@@ -1,16 +1,18 @@
-"""Features as MERTools keeps them: ``features/<feature>-UTT/<clip>.npy``, one vector per clip."""
+"""Features as MERTools keeps them: ``features/<feature>-UTT/<clip>.npy``, one vector per clip, or frames [T, D]."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mer_core.data.array_files import load_array
+from mer_core.data.frame_folders import folder_frames, holds_frames
 from mer_core.errors import DataError
 from mer_core.types import StreamData, StreamInfo
 
@@ -41,13 +43,21 @@ class FeatureFolder:
             sorted({file.name[: -len(".npy")] for name in arrays for file in (self.path / name).glob("*.npy")})
         )
 
-    def stream(self, name: str, array: str, ids: Sequence[str]) -> StreamData:
+    def stream(self, name: str, array: str, ids: Sequence[str], pooling: str, packs: Path) -> StreamData:
         """The stream ``name`` of the clips ``ids``; a clip without a file lacks it.
+
+        Args:
+            pooling: what becomes of frames, where the files are [T, D].
+            packs: where frames are packed into one file.
 
         Raises:
             DataError: naming the file, where it is no vector or not as long as the others.
         """
         folder, found, first = self.path / array, list[NDArray[np.float32] | None](), ""
+        info = StreamInfo(name=name, modality=name.partition(":")[0], dim=0)
+        files = [file if (file := folder / f"{id}.npy").is_file() else None for id in ids]
+        if holds_frames([file for file in files if file]):
+            return folder_frames(info, files, pooling, packs)
         dim = 0
         for id in ids:
             file = folder / f"{id}.npy"
@@ -63,8 +73,7 @@ class FeatureFolder:
             raise DataError(f"{folder} has no file of any of the {len(ids)} clips.", _names(folder, ids))
         gap = np.full(dim, np.nan, np.float32)
         values = np.stack([gap if row is None else row for row in found])
-        info = StreamInfo(name=name, modality=name.partition(":")[0], dim=dim)
-        return StreamData(info, values, np.asarray(~np.isnan(values).all(axis=1)))
+        return StreamData(replace(info, dim=dim), values, np.asarray(~np.isnan(values).all(axis=1)))
 
     def _hint(self, name: str) -> str:
         known = self.candidates()
@@ -74,23 +83,12 @@ class FeatureFolder:
 
 
 def _vector(file: Path) -> NDArray[np.float32]:
-    found: Any = _load(file)
+    found: Any = load_array(file)
     squeezed = found.reshape(-1) if found.ndim == 2 and 1 in found.shape else found
     if squeezed.ndim != 1 or not squeezed.size:
         shape = ", ".join(map(str, found.shape))
         raise DataError(f"{file} is an array [{shape}], not one vector.", "Give the features per clip (<feature>-UTT).")
     return np.asarray(squeezed, dtype=np.float32)
-
-
-def _load(file: Path) -> NDArray[Any]:
-    try:
-        found: NDArray[Any] = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        what = f"{file} cannot be read as numbers: {str(error).splitlines()[0].rstrip('.') or 'it is empty'}."
-        raise DataError(what, "Write it again with numpy.save; objects and pickles are not opened.") from None
-    if found.dtype.kind not in "fiub":
-        raise DataError(f"{file} holds {found.dtype}, not numbers.", "Write it again with numpy.save.")
-    return found
 
 
 def _names(folder: Path, ids: Sequence[str]) -> str:

@@ -94,7 +94,7 @@ def plan(
     """
     settings = settings or EngineSettings()
     own, lookup = _look(clips, jobs, derivers, store, settings)
-    return estimate(own, lookup, store, settings.keep_frames)
+    return estimate(own, lookup, store)
 
 
 def unanswered(

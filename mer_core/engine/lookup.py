@@ -41,10 +41,13 @@ class Tables:
     def __init__(
         self, store: FeatureStore, jobs: Iterable[Job], keep_frames: bool, limits: ShardLimits | None = None
     ) -> None:
+        jobs = list(jobs)
+        own = [job for job in jobs if isinstance(job, ExtractorJob)]
+        self._framed = {job.fingerprint for job in own if keep_frames or job.frames}
         self._tables = {job.fingerprint: store.table(job.fingerprint, job.about) for job in jobs}
         self._writers: dict[str, TableWriter] = {}
         self._added: set[tuple[str, str]] = set()
-        self._keep_frames, self._limits = keep_frames, limits
+        self._limits = limits
         self._lock = threading.Lock()
         self._fresh: dict[str, set[str]] = {}
 
@@ -53,7 +56,11 @@ class Tables:
 
     def known(self, job: Job, digest: str) -> bool:
         """The store has the answer, in the detail this run asks for."""
-        return bool(self[job].known((digest,), frames=self._keep_frames and isinstance(job, ExtractorJob)))
+        return bool(self[job].known((digest,), frames=self.framed(job)))
+
+    def framed(self, job: Job) -> bool:
+        """Frames are kept of the job's answers: for it, or for another one that has the same answers."""
+        return job.fingerprint in self._framed
 
     def fresh(self, job: Job, digest: str) -> bool:
         """The answer was made for this run, in one of its earlier passes."""
@@ -66,7 +73,7 @@ class Tables:
                 return
             self._added.add((job.fingerprint, digest))
             if job.fingerprint not in self._writers:
-                self._writers[job.fingerprint] = self[job].writer(self._keep_frames, self._limits)
+                self._writers[job.fingerprint] = self[job].writer(self.framed(job), self._limits)
             writer = self._writers[job.fingerprint]
         writer.add(digest, answer)
 

@@ -15,22 +15,24 @@ FRAME_BYTES = 400_000
 """Guesses for a clip of a plugin never run before: 1,024 columns, and 200 frames of them."""
 
 
-def estimate(clips: Sequence[Clip], lookup: Lookup, store: FeatureStore, keep_frames: bool) -> ExtractPlan:
+def estimate(clips: Sequence[Clip], lookup: Lookup, store: FeatureStore) -> ExtractPlan:
     """Count, for every job, the clips to extract and those stored already."""
     extract: Counter[str] = Counter()
     reuse: Counter[str] = Counter()
     failed: Counter[str] = Counter()
+    again: Counter[str] = Counter()
     for clip in clips:
         needs = lookup.look(clip)
         todo = _todo(needs)
         extract.update(todo)
+        again.update(job.name for job in needs.pending if _stored(job, needs, lookup))
         failed.update(list(needs.failed))
         reuse.update(list(needs.derived))
         reuse.update(job.name for job in lookup.jobs if job.name in needs.keys and job.name not in todo)
     tables = store.tables()
 
     def part(job: Job) -> StreamPlan:
-        frames = keep_frames and isinstance(job, ExtractorJob) and job.level == "frame"
+        frames = lookup.tables.framed(job) and isinstance(job, ExtractorJob) and job.level == "frame"
         each = bytes_per_clip(job, tables, frames)
         guess = FRAME_BYTES if frames else POOLED_BYTES
         size = int(extract[job.name] * (guess if each is None else each))
@@ -40,6 +42,7 @@ def estimate(clips: Sequence[Clip], lookup: Lookup, store: FeatureStore, keep_fr
             unreadable=failed[job.name],
             bytes=size,
             guessed=each is None,
+            again=again[job.name],
         )
 
     return ExtractPlan(
@@ -47,6 +50,11 @@ def estimate(clips: Sequence[Clip], lookup: Lookup, store: FeatureStore, keep_fr
         streams={job.name: part(job) for job in lookup.jobs},
         derived={job.name: part(job) for job in lookup.derivers},
     )
+
+
+def _stored(job: Job, needs: Needs, lookup: Lookup) -> bool:
+    """Statistics of the answer are there."""
+    return bool(lookup.tables[job].known((needs.keys.get(job.name, ""),)))
 
 
 def waiting(clips: Iterable[Clip], lookup: Lookup) -> dict[str, list[Clip]]:

@@ -88,6 +88,7 @@ class ExtractorJob(Job):
         fitted: the file of a supervised extractor's state, which :mod:`mer_core.engine.instances` restores.
         base: the fingerprint without that state.
         only: ids of the clips to answer; None for all.
+        frames: frames are needed, not only their statistics.
     """
 
     spec: ExtractorSpec
@@ -95,6 +96,7 @@ class ExtractorJob(Job):
     fitted: Path | None = None
     base: str = ""
     only: frozenset[str] | None = None
+    frames: bool = False
 
     @property
     def shared(self) -> str:
@@ -235,7 +237,8 @@ class StreamPlan:
     """What an extraction would do for one stream or artefact.
 
     ``unreadable`` counts clips whose files are not there. ``bytes`` is an estimate of the disk
-    needed, from what is stored of this plugin already; ``guessed`` says that nothing is.
+    needed, from what is stored of this plugin already; ``guessed`` says that nothing is. ``again``
+    counts those to extract of which statistics are stored, and frames are needed.
     """
 
     extract: int
@@ -243,6 +246,7 @@ class StreamPlan:
     unreadable: int
     bytes: int
     guessed: bool
+    again: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.errors import StoreError
+from mer_core.store import packs
 from mer_core.store.locks import locked
 from mer_core.store.shards import TEMPORARY
 from mer_core.store.table import Location, Table
@@ -101,6 +102,11 @@ class FeatureStore:
             ) from None
         return Table(folder, about, self._limits)
 
+    @property
+    def packed(self) -> Path:
+        """Where frames that are not the store's own are packed."""
+        return self.root / packs.FOLDER
+
     def using(self) -> AbstractContextManager[bool]:
         """Keep :meth:`prune` of other processes away for a ``with`` block."""
         return locked(self.root / "lock", shared=True)
@@ -127,7 +133,7 @@ class FeatureStore:
             kept = [
                 path for path in (self.root / "tables").iterdir() if path.name not in {c.fingerprint for c in chosen}
             ]
-            litter = [file for folder in kept for file in _litter(folder)]
+            litter = [file for folder in kept for file in _litter(folder)] + packs.litter(self.packed)
             size = sum(info.bytes for info in chosen) + sum(file.stat().st_size for file in litter)
             if not dry_run:
                 for info in chosen:
@@ -172,10 +178,10 @@ def _info(folder: Path) -> TableInfo:
 
 
 def _litter(folder: Path) -> list[Path]:
-    """Temporary files of dead writers, and damaged shards."""
+    """Temporary files of dead writers, damaged shards, and packs that were not used lately."""
     old = time.time() - STALE_SECONDS
     left = [file for file in folder.glob(f"{TEMPORARY}*") if file.stat().st_mtime < old]
-    return left + Table(folder, {}).damaged
+    return left + Table(folder, {}).damaged + packs.litter(folder / packs.FOLDER)
 
 
 __all__ = ["FeatureStore", "Location", "Pruned", "ShardLimits", "Table", "TableInfo", "TableWriter"]

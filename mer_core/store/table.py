@@ -7,13 +7,15 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from safetensors import safe_open
 
 from mer_core.errors import StoreError
 from mer_core.pooling import Pooling, pool_statistics
+from mer_core.store.packs import FOLDER, Pack, pack_table
+from mer_core.store.room import make_room
 from mer_core.store.shards import SUFFIX, Kind, RowInfo, read_rows
 from mer_core.store.writer import ShardLimits, TableWriter
 from mer_core.types import Derived, Features, Missing
@@ -111,7 +113,8 @@ class Table:
 
     def nbytes(self) -> int:
         """Size on disk."""
-        return sum(path.stat().st_size for path in self.folder.glob(f"*{SUFFIX}") if path.exists())
+        files = (*self.folder.glob(f"*{SUFFIX}"), *(self.folder / FOLDER).glob("*.npy"))
+        return sum(path.stat().st_size for path in files if path.exists())
 
     def writer(self, keep_frames: bool = False, limits: ShardLimits | None = None) -> TableWriter:
         """An asynchronous writer; close it (or use ``with``) to be sure that all is on disk."""
@@ -125,7 +128,7 @@ class Table:
         """
         return self._retry(lambda: self._get(digest))
 
-    def pooled(self, digests: Sequence[str | None], pooling: Pooling) -> tuple[FloatArray, BoolArray]:
+    def pooled(self, digests: Sequence[str | None], pooling: str) -> tuple[FloatArray, BoolArray]:
         """One vector per digest, from the stored statistics.
 
         Clip-level vectors are returned as they are, whatever ``pooling`` says.
@@ -135,6 +138,14 @@ class Table:
             None are zero and not present. D' is 0 if no row is present.
         """
         return self._retry(lambda: self._pooled(digests, pooling))
+
+    def framed(self, digests: Sequence[str | None], pooling: str) -> Pack:
+        """The frames of each clip, of all in one file that is mapped into memory; see :func:`.packs.pack_table`.
+
+        Args:
+            pooling: ``frames``, or ``frames:N`` for at most N frames a clip.
+        """
+        return pack_table(self, digests, pooling)
 
     def _retry(self, read: Callable[[], _T]) -> _T:
         """``read``, once more after a refresh if a shard was replaced meanwhile."""
@@ -153,7 +164,7 @@ class Table:
         if row.kind == "missing":
             return Missing(str(row.facts["reason"]))
         if not place.has_frames:
-            raise StoreError(f"{self.folder} keeps no frame-level features.", "Extract them with --keep-frames.")
+            raise StoreError(f"{self.folder} keeps no frame-level features.", "Extract them with --frames.")
         shard = self._handle(place.shard)
         if row.kind == "clip":
             return Features(shard.get_slice("mean")[row.at : row.at + 1][0])
@@ -162,7 +173,7 @@ class Table:
             return Derived(arrays, row.facts["info"])
         return Features(arrays["values"].astype(np.float32), arrays["times"])
 
-    def _pooled(self, digests: Sequence[str | None], pooling: Pooling) -> tuple[FloatArray, BoolArray]:
+    def _pooled(self, digests: Sequence[str | None], pooling: str) -> tuple[FloatArray, BoolArray]:
         wanted: dict[Path, list[tuple[int, RowInfo]]] = defaultdict(list)
         for number, digest in enumerate(digests):
             place = self._rows.get(digest) if digest else None
@@ -173,20 +184,20 @@ class Table:
         for path, rows in wanted.items():
             vectors = self._vectors(path, [row for _, row in rows], pooling)
             if not values.shape[1]:
-                values = np.zeros((len(digests), vectors.shape[1]), dtype=np.float32)
+                values = make_room((len(digests), vectors.shape[1]), np.float32, self.folder)
             if vectors.shape[1] != values.shape[1]:
                 raise StoreError(f"{self.folder} holds features of several widths.", "Run: mer features prune")
             numbers = [number for number, _ in rows]
             values[numbers], present[numbers] = vectors, True
         return values, present
 
-    def _vectors(self, path: Path, rows: Sequence[RowInfo], pooling: Pooling) -> FloatArray:
+    def _vectors(self, path: Path, rows: Sequence[RowInfo], pooling: str) -> FloatArray:
         shard, at = self._handle(path), [row.at for row in rows]
         mean: FloatArray = shard.get_tensor("mean")[at]
         if all(row.kind == "clip" for row in rows):
             return mean
         count: NDArray[np.int64] = shard.get_tensor("count")[at]
-        return pool_statistics(count, mean, shard.get_tensor("std")[at], pooling)
+        return pool_statistics(count, mean, shard.get_tensor("std")[at], cast("Pooling", pooling))
 
     def _handle(self, path: Path) -> Any:
         if path not in self._handles:

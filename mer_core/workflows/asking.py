@@ -10,6 +10,8 @@ import numpy as np
 
 from mer_core.engine import extract as run_engine
 from mer_core.fitted import FittedState
+from mer_core.frame_pooling import keeps_frames, vector_pooling
+from mer_core.frames import as_level
 from mer_core.store import FeatureStore
 from mer_core.types import StreamData
 from mer_core.workflows.extract import Extraction, engine_settings, left_out
@@ -19,6 +21,8 @@ from mer_core.workflows.workspace import Workspace
 
 if TYPE_CHECKING:
     from mer_core.aliases import IntArray
+
+ONE_FRAME = "each clip counts as one frame, the mean of its own: features that differ by fold are not kept by frame."
 
 States = Mapping[str, Sequence[FittedState]]
 """By stream: one state per fold, in order, or a single one."""
@@ -38,13 +42,18 @@ def ask(extraction: Extraction, fits: Mapping[str, Sequence[Fitted]], space: Wor
     table, folds = dict(extraction.features.table), dict[int, dict[str, StreamData]]()
     warnings = list(extraction.warnings)
     for name, own in jobs.items():
-        pooling = config.streams[name].pooling
+        one_frame = keeps_frames(config.streams[name].pooling)
+        pooling = vector_pooling(config.streams[name].pooling)
         pooled = (store.table(job.fingerprint, job.about).pooled(report.keys[job.name], pooling) for job in own)
         data = assemble(learners[name], [part for part, _ in fits[name]], pooled)
         if not data[None].present.any():
             table.pop(name, None)
             warnings.append(left_out(name, account, config, space.catalogue))
             continue
+        if one_frame:
+            data = {fold: as_level(part, replace(part.info, level="frame")) for fold, part in data.items()}
+            if learners[name].level == "frame":
+                warnings.append(f"{name}: {ONE_FRAME}")
         table[name] = data[None]
         for fold, part in data.items():
             if fold is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -14,10 +14,12 @@ from mer_core.engine import DeriverJob, EngineSettings, ExtractorJob, ExtractPla
 from mer_core.engine import extract as run_engine
 from mer_core.engine import plan as plan_engine
 from mer_core.fitted import load_state
+from mer_core.frame_pooling import level_of, vector_pooling
+from mer_core.frames import as_level
 from mer_core.registry import Catalogue
 from mer_core.report.model import Transcripts
 from mer_core.settings import Settings, refuse_unknown
-from mer_core.store import FeatureStore
+from mer_core.store import FeatureStore, Table
 from mer_core.types import FeatureSet, StreamData, StreamInfo
 from mer_core.uploads import Upload
 from mer_core.workflows.data import clip_groups, load_data
@@ -96,7 +98,7 @@ def extract_clips(
             must have been fitted before.
     """
     if config.data.features:
-        return _given(config, table)
+        return _given(config, table, FeatureStore(space.cache.features).packed)
     jobs, derivers = built = built or build_jobs(config, space.catalogue, table.targets.classes)
     everything = jobs
     jobs, learners = part_learners(config, jobs, learning)
@@ -122,9 +124,9 @@ def extract_clips(
     )
 
 
-def _given(config: RunConfig, table: ClipTable) -> Extraction:
+def _given(config: RunConfig, table: ClipTable, packs: Path) -> Extraction:
     """The features of a feature table, for which no media are opened."""
-    found = given_streams(config.data, [clip.id for clip in table.clips])
+    found = given_streams(config.data, [clip.id for clip in table.clips], packs)
     return Extraction(
         config=config,
         table=table,
@@ -176,18 +178,28 @@ def engine_settings(
 
 def _pooled(
     config: RunConfig, jobs: list[ExtractorJob], report: ExtractReport, store: FeatureStore, catalogue: Catalogue
-) -> tuple[dict[str, Any], list[str]]:
-    """Streams as ``{name: (info, values, present)}``; a stream that no clip has is left out and named."""
-    streams, warnings = {}, []
+) -> tuple[dict[str, StreamData], list[str]]:
+    """The streams by name; one that no clip has is left out and named."""
+    streams, warnings = dict[str, StreamData](), list[str]()
     for job in jobs:
-        pooling = config.streams[job.name].pooling
-        values, present = store.table(job.fingerprint, job.about).pooled(report.keys[job.name], pooling)
-        if not present.any():
+        table = store.table(job.fingerprint, job.about)
+        data = _stream(job, table, report.keys[job.name], config.streams[job.name].pooling)
+        if data.present.any():
+            streams[job.name] = data
+        else:
             warnings.append(left_out(job.name, report, config, catalogue))
-            continue
-        info = StreamInfo(name=job.name, modality=job.spec.modality, dim=int(values.shape[1]))
-        streams[job.name] = StreamData(info, values, present)
     return streams, warnings
+
+
+def _stream(job: ExtractorJob, table: Table, keys: Sequence[str | None], pooling: str) -> StreamData:
+    """One stream's vectors or frames; what a supervised extractor makes is one frame at most."""
+    info = StreamInfo(name=job.name, modality=job.spec.modality, dim=0, level=level_of(pooling))
+    if job.frames:
+        frames, offsets = table.framed(keys, pooling)
+        return StreamData(replace(info, dim=int(frames.shape[1])), frames, offsets[:, 1] > offsets[:, 0], offsets)
+    values, present = table.pooled(keys, vector_pooling(pooling))
+    vectors = StreamInfo(name=job.name, modality=job.spec.modality, dim=int(values.shape[1]))
+    return as_level(StreamData(vectors, values, present), info)
 
 
 def left_out(stream: str, report: ExtractReport, config: RunConfig, catalogue: Catalogue) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.errors import DataError
+from mer_core.frame_pooling import bins_of, keeps_frames
+from mer_core.frames import bin_frames
+from mer_core.pooling import Pooling, pool_frames, pooled_dim
 from mer_core.types import StreamData, StreamInfo
 
 RAGGED = "Give arrays [T, D] of one width, None or an empty one where a clip lacks the stream."
@@ -135,6 +138,25 @@ def _mask(name: str, mask: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
         raise DataError(what, "Give one True or False per clip, or per frame.")
     bits: NDArray[np.bool_] = found.astype(np.bool_)
     return np.broadcast_to(bits if bits.ndim == 2 else bits[:, None], shape).copy()
+
+
+def pooled_frames(data: StreamData, pooling: str) -> StreamData:
+    """``data`` with its frames pooled; as it is where ``pooling`` is empty or where it has no frames."""
+    if data.offsets is None or not pooling:
+        return data
+    spans = np.where(data.present[:, None], data.offsets, 0).tolist()
+    clips = [data.values[start:end] for start, end in spans]
+    if keeps_frames(pooling):
+        bins = bins_of(pooling)
+        if bins is None:
+            return data
+        kept = [bin_frames(one, bins) for one in clips]
+        return _packed(data.info, np.concatenate(kept), np.asarray([len(one) for one in kept]))
+    dim = pooled_dim(data.info.dim, cast("Pooling", pooling))
+    values = np.zeros((len(clips), dim), np.float32)
+    for row in np.flatnonzero(data.present):
+        values[row] = pool_frames(clips[row], cast("Pooling", pooling))
+    return StreamData(replace(data.info, dim=dim, level="clip"), values, data.present)
 
 
 def bits_within(

@@ -20,7 +20,8 @@ from mer_core.frames import take_clips
 from mer_core.report.words import count
 from mer_core.types import StreamData
 from mer_core.workflows.feature_tables import FeatureTable
-from mer_core.workflows.target_arrays import TargetArrays
+from mer_core.workflows.frame_arrays import pooled_frames
+from mer_core.workflows.target_arrays import NO_TARGETS, TargetArrays
 
 if TYPE_CHECKING:
     from mer_core.aliases import IntArray
@@ -76,14 +77,17 @@ def open_features(choice: DataChoice) -> FeatureTable | FeatureFolder:
         folder.check(list(choice.streams.values()))
         return folder
     own = holds_clips(choice)
-    targets = TargetArrays(choice.values, choice.votes) if own else TargetArrays()
+    targets = TargetArrays(choice.values, choice.votes) if own else NO_TARGETS
     found = FeatureTable(open_arrays(path), choice.streams, choice.columns if own else {}, targets)
     found.check()
     return found
 
 
-def given_streams(choice: DataChoice, ids: Sequence[str]) -> Given:
+def given_streams(choice: DataChoice, ids: Sequence[str], packs: Path) -> Given:
     """Each stream's values of the clips ``ids``; a clip that the table does not have lacks them all.
+
+    Args:
+        packs: a folder in which the frames of many files are packed into one.
 
     Raises:
         DataError: the table has none of the clips, or a stream cannot be read.
@@ -93,9 +97,9 @@ def given_streams(choice: DataChoice, ids: Sequence[str]) -> Given:
     streams, prints, missing, warnings = {}, {}, {}, []
     for name, array in choice.streams.items():
         if isinstance(source, FeatureFolder):
-            data = source.stream(name, array, ids)
+            data = source.stream(name, array, ids, choice.pooling, packs)
         else:
-            data = _taken(source.stream(name), rows)
+            data = pooled_frames(_taken(source.stream(name), rows), choice.pooling)
         streams[name] = data
         prints[name] = _fingerprint(data)
         missing[name] = {ids[row]: f"no features in {array}" for row in np.flatnonzero(~data.present).tolist()}

@@ -10,6 +10,7 @@ from mer_core.config import PluginChoice, RunConfig, StreamChoice
 from mer_core.engine import DeriverJob, ExtractorJob
 from mer_core.engine.answers import make_instance
 from mer_core.errors import OptionError, UsageError
+from mer_core.frame_pooling import keeps_frames
 from mer_core.media import DECODER_VERSION
 from mer_core.options import Options
 from mer_core.protocols import Deriver
@@ -121,6 +122,7 @@ def _extractor_job(
         extractor_class=catalogue.load(ExtractorSpec, choice.extractor),
         fingerprint=digest(about),
         about=about,
+        frames=keeps_frames(choice.pooling) and not spec.supervised,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mer_core.config import RunConfig
 from mer_core.errors import DataError
+from mer_core.frame_pooling import keeps_frames
 from mer_core.report.words import count
 from mer_core.workflows.data import load_data
 from mer_core.workflows.extract import plan_extraction
@@ -41,6 +42,7 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
                 "pooling": choice.pooling,
                 "extract": found.streams[name].extract,
                 "reuse": found.streams[name].reuse,
+                "again": found.streams[name].again,
             }
             for name, choice in config.streams.items()
             if name in found.streams
@@ -85,7 +87,8 @@ def refuse_unextracted(config: RunConfig, space: Workspace) -> None:
         if part.extract > FEW * (part.extract + part.reuse)
     ]
     if open_streams:
+        frames = " --frames" if any(keeps_frames(own.pooling) for own in config.streams.values()) else ""
         raise DataError(
             f"features are not extracted yet: {', '.join(open_streams)}.",
-            "Run 'mer extract' with the same data and streams first, or 'mer run' for both.",
+            f"Run 'mer extract{frames}' with the same data and streams first, or 'mer run' for both.",
         )

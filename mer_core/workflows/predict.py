@@ -19,6 +19,7 @@ from mer_core.frames import as_level
 from mer_core.options import parse_pairs
 from mer_core.protocols import Model
 from mer_core.spec import TRANSCRIPT
+from mer_core.store import FeatureStore
 from mer_core.types import Clip, FeatureSet, Prediction, StreamData, TargetSpec
 from mer_core.uploads import permitted
 from mer_core.workflows.asking import ask, from_states
@@ -85,7 +86,7 @@ def predict(
     pipeline = load_pipeline(Path(model), space, device)
     if features is not None:
         refuse_media(data, window, pipeline, Path(model))
-        return _of_table(pipeline, features, streams, columns or {})
+        return _of_table(pipeline, features, streams, columns or {}, space)
     if data is None:
         raise UsageError("there is nothing to predict.", "Name a media file, folder or manifest, or --features FILE.")
     refuse_arrays(Path(model), pipeline)
@@ -113,8 +114,11 @@ def predict(
     )
 
 
-def _of_table(pipeline: Pipeline, file: str | Path, streams: Streams | None, columns: Mapping[str, str]) -> Predictions:
-    features, report, warnings = read_table(pipeline, file, streams, columns)
+def _of_table(
+    pipeline: Pipeline, file: str | Path, streams: Streams | None, columns: Mapping[str, str], space: Workspace
+) -> Predictions:
+    packs = FeatureStore(space.cache.features).packed
+    features, report, warnings = read_table(pipeline, file, streams, columns, packs)
     complete = complete_streams(features, pipeline.model)
     return Predictions(
         classes=pipeline.model.targets.classes,

@@ -21,7 +21,7 @@ from mer_core.workflows.pipeline import Pipeline
 
 
 def read_table(
-    pipeline: Pipeline, file: str | Path, streams: Streams | None, columns: Mapping[str, str]
+    pipeline: Pipeline, file: str | Path, streams: Streams | None, columns: Mapping[str, str], packs: Path
 ) -> tuple[FeatureSet, ExtractReport, tuple[str, ...]]:
     """The clips of ``file`` as the model's streams, without labels; why clips lack streams; remarks.
 
@@ -38,9 +38,11 @@ def read_table(
     else:
         asked, warnings = _there(Path(file).expanduser(), asked)
     own = {"id": trained.columns["id"]} if trained.source == trained.features and "id" in trained.columns else {}
-    choice = DataChoice(source=str(file), features=str(file), columns={**own, **columns}, streams=asked)
+    choice = DataChoice(
+        source=str(file), features=str(file), columns={**own, **columns}, streams=asked, pooling=trained.pooling
+    )
     ids = feature_ids(choice)
-    found = given_streams(choice, ids)
+    found = given_streams(choice, ids, packs)
     table = found.streams
     for name, data in table.items():
         if data.info.dim != model.streams[name].dim:

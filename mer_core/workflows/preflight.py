@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from mer_core.blame import blame, title
 from mer_core.config import PluginChoice, RunConfig
 from mer_core.engine.answers import make_instance
 from mer_core.errors import PluginError
+from mer_core.frame_pooling import keeps_frames, level_of
 from mer_core.names import readable
-from mer_core.pooling import pooled_dim
+from mer_core.pooling import Pooling, pooled_dim
 from mer_core.protocols import Fusion
 from mer_core.registry import Catalogue, Entry
 from mer_core.report.words import listed
 from mer_core.spec import FusionSpec, ProtocolSpec, TrainerSpec
-from mer_core.types import StreamInfo, TargetSpec
+from mer_core.types import Level, StreamInfo, TargetSpec
 from mer_core.workflows.jobs import build_jobs
 from mer_core.workflows.pipeline import fusion_entry, make_fusion, make_trainer, trainer_entry
 
@@ -40,10 +41,13 @@ def check_start(config: RunConfig, targets: TargetSpec, catalogue: Catalogue) ->
         what = f"{title(trainer_entry(config, catalogue))} has no method {absent[0]!r}."
         raise PluginError(what, "See 'Trainer' in docs/plugins/reference.md.")
     fusion, entry = make_fusion(config, catalogue), fusion_entry(config, catalogue)
+    given = {name: _stream(name, WIDTH, _level(config.data.pooling)) for name in config.data.streams}
+    guessed = {name: _stream(name, WIDTH, level_of(own.pooling)) for name, own in config.streams.items()}
     with suppress(Exception):
-        return _build(fusion, entry, {name: _stream(name, WIDTH) for name in config.stream_names}, targets)
+        streams = guessed | given
+        return _build(fusion, entry, {name: streams[name] for name in config.stream_names}, targets)
     true = _true_streams(config, catalogue, targets.classes)
-    return _build(fusion, entry, true | {name: _stream(name, WIDTH) for name in config.data.streams}, targets)
+    return _build(fusion, entry, true | given, targets)
 
 
 def _build(fusion: Fusion, entry: Entry, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> None:
@@ -61,13 +65,19 @@ def _true_streams(config: RunConfig, catalogue: Catalogue, classes: Sequence[str
     found = {}
     for job in build_jobs(config, catalogue, classes)[0]:
         dim = int(make_instance(job, "cpu").dim)
-        width = dim if job.level == "clip" else pooled_dim(dim, config.streams[job.name].pooling)
-        found[job.name] = _stream(job.name, width)
+        pooling = config.streams[job.name].pooling
+        pools = job.level == "frame" and not keeps_frames(pooling)
+        width = pooled_dim(dim, cast("Pooling", pooling)) if pools else dim
+        found[job.name] = _stream(job.name, width, level_of(pooling))
     return found
 
 
-def _stream(name: str, width: int) -> StreamInfo:
-    return StreamInfo(name=name, modality=name.partition(":")[0], dim=width)
+def _level(pooling: str) -> Level:
+    return level_of(pooling) if pooling else "clip"
+
+
+def _stream(name: str, width: int, level: Level) -> StreamInfo:
+    return StreamInfo(name=name, modality=name.partition(":")[0], dim=width, level=level)
 
 
 def protocol_gaps(config: RunConfig, catalogue: Catalogue) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mer_core.config import DataChoice
 from mer_core.feature_choice import Streams, with_features
+from mer_core.frame_pooling import check_pooling
+from mer_core.store import FeatureStore
 from mer_core.target_choice import Names, with_targets
 from mer_core.types import FeatureSet
 from mer_core.workflows.data import clip_groups, load_data
@@ -27,6 +29,7 @@ def read_features(
     label_map: Mapping[str, str] | None = None,
     values: Names | None = None,
     votes: Names | None = None,
+    pooling: str | None = None,
     space: Workspace | None = None,
 ) -> FeatureSet:
     """Read a feature table (.npz, .parquet) or a folder of ``<feature>-UTT`` folders.
@@ -39,6 +42,7 @@ def read_features(
 
         values: arrays, or columns of ``data``, of continuous targets: ``["valence"]``; ``votes`` an array [N, C] of
             raters' votes to learn from, or columns of ``data``.
+        pooling: what frames become, ``mean_std`` or ``frames:64`` say; by default they stay as they are.
 
     Raises:
         UsageError, DataError: naming the file, the array, the row and what to write instead.
@@ -47,7 +51,9 @@ def read_features(
     found = with_features(
         source, features=features, streams=streams, labels=labels, split=split, group=group, manifest=data is not None
     )
-    choice = DataChoice(**with_targets(found, values, votes), label_map=dict(label_map or {}))
-    table = load_data(choice, space or open_workspace())
-    given = given_streams(choice, [clip.id for clip in table.clips])
+    targets = with_targets(found, values, votes)
+    choice = DataChoice(**targets, label_map=dict(label_map or {}), pooling=check_pooling(pooling) if pooling else "")
+    space = space or open_workspace()
+    table = load_data(choice, space)
+    given = given_streams(choice, [clip.id for clip in table.clips], FeatureStore(space.cache.features).packed)
     return feature_set(table, given.streams, clip_groups(table.clips, group or "speaker"))

@@ -19,6 +19,7 @@ from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import has_target, label_indices, take, value_table, vote_shares
 from mer_core.workflows.folding import hide_test, plan_training
 from mer_core.workflows.guarded import guard
+from mer_core.workflows.levels import fit_levels
 from mer_core.workflows.lost import failures_of, why_empty
 from mer_core.workflows.pipeline import fusion_entry, make_fusion, make_trainer, trainer_entry
 from mer_core.workflows.predict import unusable
@@ -63,7 +64,7 @@ def train(
 
 def train_rows(features: FeatureSet, rows: IntArray, plan: FoldPlan, config: RunConfig, space: Workspace) -> Training:
     """Fit the configuration's fusion to ``rows`` of ``features``, once for each seed; folds index into ``rows``."""
-    data = hide_test(take(features, rows, plan.folds))
+    data = hide_test(fit_levels(take(features, rows, plan.folds, space.cache.large), config, space.catalogue))
 
     def once(own: RunConfig, progress: Progress | None) -> Model:
         return _fit(data, own, replace(space, progress=progress))
