@@ -43,6 +43,7 @@ from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold
 from mer_core.workflows.seen import Seen
 from mer_core.workflows.telling import Teller, with_warnings
 from mer_core.workflows.train import Training, refuse_untrainable
+from mer_core.workflows.trial_files import search_files
 from mer_core.workflows.unfinished import WORK, finishing
 from mer_core.workflows.workspace import Workspace, open_workspace
 from mer_core.workflows.zero_shot import ZeroShot, zero_shot
