@@ -21,13 +21,20 @@ from mer_core.protocols import Model
 from mer_core.registry import Catalogue
 from mer_core.spec import FusionSpec, TrainerSpec
 from mer_core.types import FeatureSet, Fold
-from mer_core.workflows.features import UNLABELLED, any_present
-from mer_core.workflows.folding import plan_training
+from mer_core.workflows.features import UNLABELLED, any_present, learnable
+from mer_core.workflows.folding import given_plan, plan_training
 from mer_core.workflows.pipeline import load_pipeline, save_pipeline
 from mer_core.workflows.predict import complete_streams
-from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out
+from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, groups_of, out_of_fold, score_held_out
 from mer_core.workflows.train import train_rows
 from mer_core.workflows.unfinished import finishing
+from mer_core.workflows.value_scoring import (
+    TargetScores,
+    as_model_has_them,
+    ensemble_values,
+    score_targets,
+    values_out_of_fold,
+)
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 
@@ -55,9 +62,19 @@ class FittedModel:
         found = ensemble(self.model, complete_streams(features, self.model))
         return np.where(any_present(features)[:, None], found, np.nan)
 
+    def predict_values(self, features: FeatureSet) -> NDArray[np.float64]:
+        """Continuous targets [N, V], in the order of ``model.targets.values``; NaN and errors as :meth:`predict`."""
+        _refuse_strange(features, self.model)
+        found = ensemble_values(self.model, complete_streams(features, self.model))
+        return np.where(any_present(features)[:, None], found, np.nan)
+
     def labels(self, features: FeatureSet) -> list[str | None]:
         """The likeliest class of each clip, None where there is nothing to tell it from."""
-        return [None if np.isnan(row).any() else self.classes[int(row.argmax())] for row in self.predict(features)]
+        rows = self.predict(features)
+        unknown = np.isnan(rows).any(axis=1) | (not self.classes)
+        return [
+            None if nothing else self.classes[int(row.argmax())] for row, nothing in zip(rows, unknown, strict=True)
+        ]
 
     def evaluate(self, features: FeatureSet) -> Evaluation:
         """Scores with intervals of clips that the model was not fitted to; unlabelled ones are left out.
@@ -75,6 +92,14 @@ class FittedModel:
         best = kept.argmax(axis=1)
         return evaluate_predictions(truth, best, self.classes, groups, unit=unit, probabilities=kept, seed=seed)
 
+    def evaluate_targets(self, features: FeatureSet) -> TargetScores:
+        """Scores of values, and of predicted distributions beside votes, of the clips that :meth:`evaluate` scores."""
+        rows = np.flatnonzero(_to_score(features))
+        groups = [features.groups[row] or None for row in rows] if features.groups else None
+        unit, seed = self.config.folds.group, self.config.seed
+        own = as_model_has_them(features, self.model.targets)
+        return score_targets(own, rows, self.predict(features), self.predict_values(features), groups, unit, seed)
+
     def save(self, folder: str | Path) -> None:
         """Write safetensors and JSON into ``folder``, for :func:`load_fit`."""
         save_pipeline(Path(folder), self.config, self.model, {}, Catalogue(), {})
@@ -87,12 +112,15 @@ class Fit(FittedModel):
     ``plan`` are the folds, or the reason why there are none. ``held_out`` has for every clip the
     probabilities [N, C] of the fold that did not learn from it (NaN where none held it out);
     ``evaluation`` scores them (None without folds), ``subsets`` scores every subset of the modalities.
+    ``held_out_values`` [N, V] and ``targets`` say the same of values and votes.
     """
 
     plan: FoldPlan
     held_out: OutOfFold
     evaluation: Evaluation | None
     subsets: tuple[SubsetScore, ...]
+    held_out_values: NDArray[np.float64]
+    targets: TargetScores
 
 
 def fit(
@@ -147,19 +175,25 @@ def fit(
         device=device,
     )
     _refuse_unlabelled(features)
-    rows, plan = _given_plan(features, seed) if features.folds else _plan(features, config)
+    rows, plan = given_plan(features, seed) if features.folds else _plan(features, config)
     with finishing(space.work):
         training = train_rows(features, rows, plan, config, space)
     model, data = training.model, training.data
     held_out = out_of_fold(model, data)
     evaluation, subsets = score_held_out(model, data, held_out, group, seed)
+    spread = _spread(held_out, rows, len(features.ids))
+    values = np.full((len(features.ids), len(data.targets.values)), np.nan)
+    values[rows] = held = values_out_of_fold(model, data)
+    scored = held_out.rows
     return Fit(
         model=model,
         config=config,
         plan=replace(plan, folds=tuple(Fold(rows[fold.train], rows[fold.val]) for fold in plan.folds)),
-        held_out=_spread(held_out, rows, len(features.ids)),
+        held_out=spread,
         evaluation=evaluation,
         subsets=subsets,
+        held_out_values=values,
+        targets=score_targets(data, scored, held_out.probabilities, held, groups_of(data, scored), group, seed),
     )
 
 
@@ -189,9 +223,10 @@ def _config(catalogue: Catalogue, options: Mapping[str, Mapping[str, Any]], **se
 
 def _refuse_unlabelled(features: FeatureSet) -> None:
     """Refuse features of which no clip could be learnt from or scored, saying what they lack."""
-    labelled = features.labels >= 0
+    labelled = learnable(features)
     if not labelled.any():
-        said = "no clip has a label." if features.targets.classes else "compose() was given no labels."
+        asked = features.targets.classes or features.targets.values
+        said = "no clip has a label." if asked else "compose() was given no labels."
         raise TooLittleDataError(said, "Give one label per clip, of at least two classes: compose(streams, labels).")
     if features.splits and not (labelled & ~_to_score(features)).any():
         raise TooLittleDataError("every labelled clip is of the split 'test'.", "Leave some of them in 'train'.")
@@ -203,34 +238,6 @@ def _plan(features: FeatureSet, config: RunConfig) -> tuple[NDArray[np.int64], F
     except TooLittleDataError as error:
         hint = "Give compose() labels of at least two classes, for clips that have a stream."
         raise TooLittleDataError(error.message, hint) from None
-
-
-def _given_plan(features: FeatureSet, seed: int) -> tuple[NDArray[np.int64], FoldPlan]:
-    """The folds of the features themselves, without clips that are unlabelled or have no stream."""
-    tested = _to_score(features) if features.splits else False
-    rows = np.flatnonzero(any_present(features) & ~np.asarray(tested))
-    place = np.full(len(features.ids), NO_FOLD)
-    place[rows] = np.arange(len(rows))
-    place[features.labels == UNLABELLED] = NO_FOLD
-    for number, fold in enumerate(features.folds, 1):
-        both = np.intersect1d(fold.train, fold.val)
-        if len(both):
-            raise DataError(
-                f"fold {number} learns from the clip {features.ids[both[0]]!r} and is scored on it.",
-                "Take it out of one of the two parts.",
-            )
-    parts = [(place[fold.train], place[fold.val]) for fold in features.folds]
-    folds = tuple(Fold(train[train >= 0], val[val >= 0]) for train, val in parts)
-    return rows, FoldPlan(folds=folds, kind="given", seed=seed, group=_keeps_groups(features))
-
-
-def _keeps_groups(features: FeatureSet) -> bool:
-    """Whether groups are known and none of them is in both parts of a fold."""
-    names = features.groups
-    if names is None:
-        return False
-    parts = [[{names[row] for row in part} - {""} for part in (fold.train, fold.val)] for fold in features.folds]
-    return not any(train & val for train, val in parts)
 
 
 def _spread(found: OutOfFold, rows: NDArray[np.int64], count: int) -> OutOfFold:

@@ -9,13 +9,14 @@ import numpy as np
 
 from mer_core.config import RunConfig
 from mer_core.data.folds import FoldPlan, plan_folds
-from mer_core.errors import TooLittleDataError
-from mer_core.types import FeatureSet
-from mer_core.workflows.features import UNLABELLED, any_present, learnable, take
+from mer_core.errors import DataError, TooLittleDataError
+from mer_core.types import FeatureSet, Fold
+from mer_core.workflows.features import UNLABELLED, any_present, learnable, take, without_streams
 
 if TYPE_CHECKING:
     from mer_core.aliases import IntArray
 
+NOWHERE = -1
 NOTHING = "no labelled clip has any modality of this run."
 
 
@@ -29,7 +30,7 @@ def plan_training(features: FeatureSet, config: RunConfig) -> tuple[IntArray, Fo
     rows = np.asarray(
         [i for i, split in enumerate(splits) if (split != "test" or config.transductive) and usable[i]], dtype=np.int64
     )
-    chosen = hide_test(take(features, rows))
+    chosen = hide_test(take(without_streams(features), rows))
     if not learnable(chosen).any():
         raise TooLittleDataError(
             NOTHING,
@@ -46,6 +47,38 @@ def plan_training(features: FeatureSet, config: RunConfig) -> tuple[IntArray, Fo
         learnable=learnable(chosen),
     )
     return rows, plan
+
+
+def given_plan(features: FeatureSet, seed: int) -> tuple[IntArray, FoldPlan]:
+    """The folds of the features themselves, without clips that have nothing to be learnt from or no stream.
+
+    Raises:
+        DataError: a fold learns from a clip and is scored on it.
+    """
+    tested = [split == "test" for split in features.splits] if features.splits else False
+    rows = np.flatnonzero(any_present(features) & ~np.asarray(tested))
+    place = np.full(len(features.ids), NOWHERE)
+    place[rows] = np.arange(len(rows))
+    place[~learnable(features)] = NOWHERE
+    for number, fold in enumerate(features.folds, 1):
+        both = np.intersect1d(fold.train, fold.val)
+        if len(both):
+            raise DataError(
+                f"fold {number} learns from the clip {features.ids[both[0]]!r} and is scored on it.",
+                "Take it out of one of the two parts.",
+            )
+    parts = [(place[fold.train], place[fold.val]) for fold in features.folds]
+    folds = tuple(Fold(train[train >= 0], val[val >= 0]) for train, val in parts)
+    return rows, FoldPlan(folds=folds, kind="given", seed=seed, group=_keeps_groups(features))
+
+
+def _keeps_groups(features: FeatureSet) -> bool:
+    """Whether groups are known and none of them is in both parts of a fold."""
+    names = features.groups
+    if names is None:
+        return False
+    parts = [[{names[row] for row in part} - {""} for part in (fold.train, fold.val)] for fold in features.folds]
+    return not any(train & val for train, val in parts)
 
 
 def hide_test(data: FeatureSet) -> FeatureSet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -13,10 +13,12 @@ from mer_core.errors import PluginError
 from mer_core.evaluation_values import ValueEvaluation, VoteEvaluation, evaluate_values, evaluate_votes
 from mer_core.frames import as_level
 from mer_core.protocols import Model, ValueModel
-from mer_core.types import FeatureSet
+from mer_core.types import FeatureSet, TargetSpec
 from mer_core.workflows.features import take
 
 FloatArray = NDArray[np.float64]
+ALL = 1 - 1e-6
+"""Shares that add up to more than this are all that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +94,25 @@ def score_targets(
     if features.votes is not None:
         votes = evaluate_votes(features.votes[rows], probabilities[rows], groups, unit=unit, seed=seed)
     return TargetScores(tuple(one for one in scored if one is not None), votes)
+
+
+def as_model_has_them(features: FeatureSet, targets: TargetSpec) -> FeatureSet:
+    """``features`` with votes and values in the order of a model's targets; what it does not know is left out.
+
+    A clip with votes for a class that the model does not know has no votes.
+    """
+    values = _columns(features.values, features.targets.values, targets.values, float("nan"))
+    votes = _columns(features.votes, features.targets.classes, targets.classes, 0.0) if targets.classes else None
+    if votes is not None:
+        votes = np.where(votes.sum(axis=1, keepdims=True) > ALL, votes, np.nan)
+    return replace(features, targets=targets, votes=votes, values=values)
+
+
+def _columns(table: FloatArray | None, names: Sequence[str], wanted: Sequence[str], absent: float) -> FloatArray | None:
+    """[N, W] the columns of ``table`` that are called ``wanted``; ``absent`` where there is none."""
+    if table is None:
+        return None
+    place = {name: column for column, name in enumerate(names)}
+    nothing = np.full(len(table), absent)
+    found = [table[:, place[name]] if name in place else nothing for name in wanted]
+    return np.stack(found, axis=1) if found else np.empty((len(table), 0))
