@@ -11,9 +11,12 @@ import numpy as np
 from mer_core.data.dataset import ClipTable
 from mer_core.data.votes import shares
 from mer_core.frames import take_clips
+from mer_core.store.room import make_room
 from mer_core.types import Clip, FeatureSet, Fold, StreamData, TargetSpec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from mer_core.aliases import BoolArray, IntArray
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 UNLABELLED = -1
+BLOCK = 4096
+"""Rows that are copied at a time."""
 
 
 def label_indices(clips: Sequence[Clip], targets: TargetSpec) -> IntArray:
@@ -90,18 +95,21 @@ def feature_set(
     )
 
 
-def take(features: FeatureSet, rows: IntArray, folds: tuple[Fold, ...] = ()) -> FeatureSet:
-    """The feature set of the given rows alone; ``folds`` index into the rows taken."""
+def take(features: FeatureSet, rows: IntArray, folds: tuple[Fold, ...] = (), room: Path | None = None) -> FeatureSet:
+    """The feature set of the given rows alone; ``folds`` index into the rows taken.
+
+    Neighbouring rows are not copied. Copies of others, where they are large, lie in files below ``room``.
+    """
     return FeatureSet(
         ids=tuple(features.ids[row] for row in rows),
         targets=features.targets,
         labels=features.labels[rows],
-        table={name: _rows(data, rows) for name, data in features.table.items()},
+        table={name: _rows(data, rows, room) for name, data in features.table.items()},
         groups=None if features.groups is None else tuple(features.groups[row] for row in rows),
         splits=None if features.splits is None else tuple(features.splits[row] for row in rows),
         folds=folds,
         fold_tables={
-            fold: {name: _rows(data, rows) for name, data in table.items()}
+            fold: {name: _rows(data, rows, room) for name, data in table.items()}
             for fold, table in features.fold_tables.items()
         },
         votes=None if features.votes is None else features.votes[rows],
@@ -109,11 +117,24 @@ def take(features: FeatureSet, rows: IntArray, folds: tuple[Fold, ...] = ()) -> 
     )
 
 
-def _rows(data: StreamData, rows: IntArray) -> StreamData:
-    """Some rows as a copy; all of them, in order, as they are: they may be more than memory holds twice."""
+def without_streams(features: FeatureSet) -> FeatureSet:
+    """The same clips, nothing of which can be read."""
+    return replace(features, table={}, fold_tables={})
+
+
+def _rows(data: StreamData, rows: IntArray, room: Path | None) -> StreamData:
+    """Some rows; all of them, in order, as they are: they may be more than memory holds twice."""
     if len(rows) == len(data.present) and np.array_equal(rows, np.arange(len(rows))):
         return data
-    return take_clips(data, rows)
+    if data.offsets is not None or not len(rows):
+        return take_clips(data, rows)
+    first, last = int(rows[0]), int(rows[-1])
+    if np.array_equal(rows, np.arange(first, last + 1)):
+        return replace(data, values=data.values[first : last + 1], present=data.present[rows])
+    values = make_room((len(rows), data.values.shape[1]), data.values.dtype, room)
+    for start in range(0, len(rows), BLOCK):
+        values[start : start + BLOCK] = data.values[rows[start : start + BLOCK]]
+    return replace(data, values=values, present=data.present[rows])
 
 
 def keep_modalities(features: FeatureSet, modalities: Sequence[str]) -> FeatureSet:

@@ -33,6 +33,11 @@ class Cache:
         return self.root / "fits"
 
     @property
+    def large(self) -> Path:
+        """Tables that are too large for memory, while a process uses them."""
+        return self.root / "large"
+
+    @property
     def state(self) -> Path:
         """Content hashes and the crash journal."""
         return self.root / "state"
