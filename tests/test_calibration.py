@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from mer_core.calibration import calibration, ece
 from mer_core.errors import DataError
+from mer_core.evaluation import evaluate_predictions
+from mer_core.report import RunReport, render_html
+from mer_core.report.build import section
+from mer_core.report.model import Data, Metrics, ModelFacts
 
 
 def test_expected_calibration_error_by_hand() -> None:
@@ -74,3 +80,41 @@ def test_seeds_are_averaged() -> None:
 def test_what_are_no_probabilities_is_refused(p: list[list[float]], y: list[int]) -> None:
     with pytest.raises(DataError):
         calibration(p, y)
+
+
+def report_of(sharper: float, calibrate: bool | None) -> RunReport:
+    """A run's report with the probabilities of 400 clips by 20 speakers."""
+    logits, y = draws(400, sharper=sharper)
+    found = evaluate_predictions(
+        y, logits.argmax(axis=1), "abcd", [f"s{i % 20}" for i in range(400)], probabilities=shares(logits)
+    )
+    options = {} if calibrate is None else {"calibrate": calibrate}
+    return RunReport(
+        name="r",
+        seed=0,
+        n_clips=400,
+        classes=tuple("abcd"),
+        modalities=("text",),
+        metrics=Metrics(cv=section(found)),
+        data=Data(source="x", n_labelled=400),
+        model=ModelFacts(fusion="f", trainer="t", options=options, temperatures=(1.5, 2.0)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("sharper", "calibrate", "said"),
+    [(3.0, False, "overconfident: .*--calibrate"), (3.0, True, "overconfident: .*have temperatures"),
+     (0.4, None, "underconfident: "), (1.0, False, "")],
+)  # fmt: skip
+def test_a_report_says_when_probabilities_mislead(sharper: float, calibrate: bool | None, said: str) -> None:
+    report = report_of(sharper, calibrate)
+    lines = [line for line in report.findings() if "confident" in line]
+    assert len(lines) == bool(said)
+    assert all(re.search(said, line) for line in lines)
+    page = render_html(report)
+    assert "Do the probabilities mean what they say?" in page
+    assert page.count("</circle>") > 4
+    assert "1.50, 2.00" in page
+    told = report.document()["metrics"]["cv"]["calibration"]
+    assert set(told) == {"ece", "by_chance", "brier", "nll", "confidence", "accuracy", "gap", "bins"}
+    assert RunReport.model_validate(report.document()) == report

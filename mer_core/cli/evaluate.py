@@ -49,13 +49,13 @@ def command(
     votes_scored = vote_score(found.votes) if found.votes else None
     if json:
         document = scored.model_dump(mode="json", exclude={"selection", "optimistic"})
-        told: dict[str, object] = {"values": [one.model_dump(mode="json") for one in beside]} if beside else {}
-        told |= {"votes": votes_scored.model_dump(mode="json")} if votes_scored else {}
-        print_json({**document, **told, **found.left_out()})
+        more: dict[str, object] = {"values": [one.model_dump(mode="json") for one in beside]} if beside else {}
+        more |= {"votes": votes_scored.model_dump(mode="json")} if votes_scored else {}
+        print_json({**document, **more, **found.left_out()})
         return
     from mer_core.cli.summary import print_section
-    from mer_core.report.calibration import told
     from mer_core.cli.values import target_table
+    from mer_core.report.calibration import told
 
     if scored.n:
         print_section(str(predictions), scored, stdout_console())

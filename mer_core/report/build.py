@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mer_core.report.calibration import calibration
 from mer_core.report.model import (
     Baseline,
     ClassScore,
@@ -61,6 +62,7 @@ def section(
         per_group=_lines(evaluation.per_group),
         folds=_lines(evaluation.folds),
         seeds=seeds(evaluation.seeds),
+        calibration=calibration(evaluation.calibration),
     )
 
 
@@ -178,6 +180,7 @@ def model_facts(summary: Mapping[str, Any], fusion: str, trainer: str, **options
         trainer=trainer,
         members=summary.get("members", max(1, len(lines))),
         seeds=tuple(summary.get("seeds", ())),
+        temperatures=tuple(summary.get("temperatures", ())),
         imputed={name: _cells(found) for name, found in summary.get("imputed", {}).items()},
         curves=lines,
         notes=tuple(summary.get("notes", ())),

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from mer_core.report.calibration import Calibration
 from mer_core.report.model import Curve, GroupLine, Presence, RunReport, Section
 from mer_core.report.parts import Score
 from mer_core.report.rounds import SelfTraining
+from mer_core.report.squares import Spot, square
 from mer_core.report.svg import Bar, Dot, bar_chart, dot_plot, line_chart, scatter, strip
 from mer_core.report.values import ValueScore
 from mer_core.report.words import number
@@ -66,6 +68,28 @@ def value_scatter(found: ValueScore) -> Markup:
     """Predicted against true values."""
     points = [(true, guess) for true, guess in found.points if true is not None and guess is not None]
     return scatter(points, f"{found.name}: predicted against true values", f"true {found.name}", "predicted")
+
+
+def reliability(found: Calibration) -> Markup:
+    """Share right against probability, a dot for each bin that has answers."""
+    most = max([one.n for one in found.bins], default=1) or 1
+    spots = [
+        Spot(
+            one.confidence,
+            one.accuracy,
+            (one.n / most) ** 0.5,
+            f"{one.low:.1f} to {one.high:.1f}: {count_of(one.n)}, probability {number(one.confidence, 2)} on average,"
+            f" {number(one.accuracy, 2)} right",
+        )
+        for one in found.bins
+        if one.n and one.confidence is not None and one.accuracy is not None
+    ]
+    return square(spots, "Share of right answers by their probability", "probability of the answer", "share right")
+
+
+def count_of(n: float) -> str:
+    """``12 answers``; a mean over seeds with one decimal."""
+    return f"{n:,.0f} answers" if n == round(n) else f"{n:,.1f} answers"
 
 
 def modality_class(name: str) -> str:

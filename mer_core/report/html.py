@@ -162,6 +162,11 @@ def _training(report: RunReport) -> dict[str, str]:
         "Members": _members(model),
         **_stacked(model),
         "Parameters": f"{model.parameters:,} per member",
+        **(
+            {"Temperatures": ", ".join(words.number(one, 2) for one in model.temperatures)}
+            if model.temperatures
+            else {}
+        ),
         "Epochs": f"{model.epochs:,}",
         "Optimiser steps": f"{model.steps:,} per member",
         **{name: _option(value) for name, value in model.options.items()},
@@ -172,6 +177,12 @@ def _members(model: ModelFacts) -> str:
     """``15 of 3 seeds, their outputs are averaged``."""
     seeds = f" of {len(model.seeds)} seeds" if model.seeds else ""
     return f"{model.members}{seeds}" + (", their outputs are averaged" if model.members > 1 else "")
+
+
+def _temperatures(model: ModelFacts) -> dict[str, str]:
+    """What members' logits are divided by, where these were fitted."""
+    told = ", ".join(words.number(one, 2) for one in model.temperatures)
+    return {"Temperatures": told} if told else {}
 
 
 def _stacked(model: ModelFacts) -> dict[str, str]:
