@@ -12,6 +12,7 @@ from rich.text import Text
 
 from mer_core.cli.extract import print_failures
 from mer_core.cli.rivals import competition
+from mer_core.cli.trials import trials
 from mer_core.cli.values import target_tables
 from mer_core.names import readable
 from mer_core.report.seeds import told
@@ -45,6 +46,9 @@ def print_summary(report: RunReport, folder: Path, console: Console) -> None:
     if any(one.alone for one in report.competition):
         console.print()
         console.print(competition(report.competition))
+    if report.tuning:
+        console.print()
+        console.print(trials(report.tuning))
     if report.self_training and report.self_training.pool:
         console.print()
         console.print(_rounds(report.self_training))

@@ -15,6 +15,7 @@ from mer_core.report import charts, values, words
 from mer_core.report.causes import causes
 from mer_core.report.model import FoldFacts, ModelFacts, RunReport, Section, Stream
 from mer_core.report.rivals import difference
+from mer_core.report.tuning import search_facts
 
 SHOWN_FAILURES = 50
 
@@ -67,6 +68,7 @@ def _view(report: RunReport) -> dict[str, Any]:
     return {
         "title": words.title,
         "difference": difference,
+        "search": search_facts(report.tuning),
         "sections": shown,
         "confusions": {key: confusion_cells(section) for key, section in shown.items()},
         "findings": _listed_findings(report, bool(shown)),

@@ -64,6 +64,11 @@ class Tuning(Part):
         return tuple(self.space)
 
     @property
+    def ranked(self) -> tuple[TrialLine, ...]:
+        """The best on inner parts first; those that were given more epochs before others."""
+        return tuple(sorted(self.trials, key=lambda one: (-one.share, -(one.mean or 0.0), one.trial)))
+
+    @property
     def different(self) -> int:
         """How many draws the folds chose between them."""
         return sum(bool(line.chosen_by) for line in self.trials)
@@ -79,6 +84,22 @@ def shown(draw: dict[str, Any]) -> str:
     return ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in draw.items())
 
 
+def search_facts(found: Tuning | None) -> dict[str, str]:
+    """How it was searched, to read."""
+    if found is None:
+        return {}
+    return {
+        **{f"Drawn: {name}": values for name, values in found.space.items()},
+        "Draws": f"{len(found.trials)}" + (f" of {found.asked} asked for" if found.asked > len(found.trials) else ""),
+        "Inner parts": f"{found.inner} of 5 held out in turn, in each fold's training clips",
+        "Successive halving": f"{count(found.halving, 'time')}, a third kept for three times the epochs"
+        if found.halving
+        else "no, every draw was trained to the end",
+        "Trained before": count(found.reused, "trial") if found.reused else "none",
+        "Seed": f"{found.seed}",
+    }
+
+
 def tuning_findings(found: Tuning | None) -> Iterator[str]:
     """What the search means for the score."""
     if found is None:
@@ -91,9 +112,10 @@ def tuning_findings(found: Tuning | None) -> Iterator[str]:
         f" trained with draw {found.kept} ({shown(found.final.draw)}), the best on inner parts over all folds."
     )
     yield (
-        f"Chosen by plain cross-validation, draw {found.best} would have had WAF {number(found.optimistic.value)}:"
-        f" optimistic, by {number(found.gap.value, sign=True)} ({bounds(found.gap)}) beside a choice on inner parts"
-        " by models trained alike. Do not quote it."
+        f"The models of the search, which learnt without the inner parts, reach WAF {number(found.before.value)} with"
+        f" the draws chosen there, and {number(found.optimistic.value)} with draw {found.best}, the best on the scored"
+        f" clips themselves. The latter is optimistic, by {number(found.gap.value, sign=True)} (interval"
+        f" {bounds(found.gap)}); do not quote it."
     )
     few = found.asked - len(found.trials)
     if few > 0:
