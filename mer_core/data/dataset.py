@@ -25,7 +25,8 @@ from mer_core.data.target_columns import (
     target_columns,
     without_numbers,
 )
-from mer_core.data.vocabulary import class_order, find_typos, normalise_labels, quoted
+from mer_core.data.vocabulary import class_order, find_typos, quoted
+from mer_core.data.votes import normalise_with_votes
 from mer_core.errors import DataError, UsageError
 from mer_core.target_choice import Names
 from mer_core.types import SPLITS, Clip, TargetSpec
@@ -279,7 +280,7 @@ def _repeated_ids(clips: Iterable[Clip], rows: Iterable[int]) -> list[Finding]:
 def _finish(scan: Scan, label_map: Mapping[str, str] | None) -> Scan:
     """Spell the labels, set aside those that nobody may learn from, look for misspellings."""
     written = [clip.label for clip in scan.clips if clip.label is not None]
-    mapping, notes = normalise_labels([*written, *scan.wanted.votes], label_map)
+    mapping, notes = normalise_with_votes(written, scan.wanted.votes, label_map)
     clips, told = spell_targets(scan.clips, mapping)
     aside = sum("label" in clip.meta and clip.split == UNUSED_LABEL_SPLIT for clip in clips)
     extra = (f"{aside} clips of split 'unlabelled' have a label, which is not used",) if aside else ()

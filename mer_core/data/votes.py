@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mer_core.data.vocabulary import canonical, class_order, clean_label, normalise_labels
 from mer_core.errors import DataError
 
 FloatArray = NDArray[np.float64]
@@ -68,6 +69,26 @@ def most_votes(votes: Mapping[str, float]) -> str | None:
         return None
     (label,), _ = majority("", np.asarray([list(votes.values())], np.float64))
     return None if label is None else list(votes)[label]
+
+
+def normalise_with_votes(
+    labels: Iterable[str], voted: Iterable[str], label_map: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """How labels, and classes that raters vote for, are spelt: each as :func:`normalise_labels` says.
+
+    A class of the votes is a label that the vocabulary spells alike: votes for ``HAP`` are votes for ``happy``.
+    """
+    asked, written, names = dict(label_map or {}), set(labels), sorted(set(voted))
+    for_votes = {old: new for old, new in asked.items() if clean_label(old) in map(clean_label, names)}
+    others = {old: new for old, new in asked.items() if old not in for_votes or clean_label(old) in written}
+    mapping, notes = normalise_labels(written, others)
+    own, told = normalise_labels(names, for_votes) if names else ({}, ())
+    alike = {canonical(name) or name: name for name in reversed(class_order(filter(None, mapping.values())))}
+    joined = {
+        name: new if not new or new in alike.values() else alike.get(canonical(new) or new, new)
+        for name, new in own.items()
+    }
+    return {**joined, **mapping}, tuple(dict.fromkeys((*notes, *told)))
 
 
 def spelt(votes: Mapping[str, float], mapping: Mapping[str, str]) -> dict[str, float]:

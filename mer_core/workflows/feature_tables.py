@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from mer_core.data.array_files import Arrays
 from mer_core.data.dataset import ClipTable
 from mer_core.data.splits import UNUSED_LABEL_SPLIT, read_split
-from mer_core.data.vocabulary import normalise_labels
-from mer_core.data.votes import majority, merged
+from mer_core.data.votes import majority, merged, normalise_with_votes
 from mer_core.errors import DataError
 from mer_core.report.words import count
 from mer_core.types import SPLITS, Clip, StreamData, TargetSpec
@@ -198,7 +197,7 @@ class FeatureTable:
         """
         array = self._named("label")
         if array is None or (beside and array == self._vote_array()):
-            mapping, told = normalise_labels(beside, label_map)
+            mapping, told = normalise_with_votes((), beside, label_map)
             return [None] * self.count, mapping, (), told
         values, notes = self.arrays.read(array), list[str]()
         votes = values.ndim == 2 and values.shape[1] > 1
@@ -213,7 +212,7 @@ class FeatureTable:
         with self.naming(array):
             found = compose({"row": np.zeros((self.count, 1))}, cells, classes=names)
         order = found.targets.classes
-        mapping, told = normalise_labels([*order, *beside], label_map)
+        mapping, told = normalise_with_votes(order, beside, label_map)
         spelt = [mapping[order[index]] or None if index >= 0 else None for index in found.labels]
         classes = tuple(dict.fromkeys(mapping[one] for one in order if mapping[one] in set(spelt)))
         return spelt, mapping, classes, (*notes, *told)

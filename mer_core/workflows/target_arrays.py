@@ -114,7 +114,7 @@ def _numbers(arrays: Arrays, array: str, count: int) -> NDArray[np.float64]:
         table = np.asarray(found, dtype=np.float64)
     except (TypeError, ValueError):
         row = next((row for row, cell in enumerate(found.tolist()) if not _is_number(cell)), 0)
-        what = f"{arrays.path}, array {array!r}, row {row}: {found[row]!r} is no number."
+        what = f"{arrays.path}, array {array!r}, row {row}: {found.tolist()[row]!r} is no number."
         raise DataError(what, "Save values as numbers, NaN where a clip has none.") from None
     table = table[:, None] if table.ndim == 1 else table
     if table.ndim != 2 or len(table) != count:
