@@ -16,6 +16,7 @@ from mer_core.testing.fusion_bench import (
     Batch,
     FusionBench,
     ask,
+    at_each_level,
     attempt,
     bench_of,
     gradients,
@@ -35,9 +36,9 @@ NAMES = ("speech:my.encoder-v1.5", "text:文本", "video:a b/c")
     cure="take `(options)`; create every layer inside `build`, under keys that are no stream names (`nn.ModuleList`); "
     "random layers obey `self.training`"
 )
-def starts(subject: Subject) -> None:
+@at_each_level
+def starts(bench: FusionBench) -> None:
     """It builds modules that share nothing and answer a batch with a whole FusionOutput, always the same."""
-    bench = bench_of(subject)
     module, other, batch = bench.build(), bench.build(), bench.batch()
     require(
         not _storage(module) & _storage(other),
@@ -57,39 +58,41 @@ def starts(subject: Subject) -> None:
 
 
 @check(needs=("starts",), cure="look up `x[name]` by the names that `build` received")
-def stream_order(subject: Subject) -> None:
+@at_each_level
+def stream_order(bench: FusionBench) -> None:
     """The order of streams in the dicts x and mask does not matter."""
-    bench = bench_of(subject)
     module, batch = bench.stirred(), bench.ready().mixed()
     x, mask = dict(reversed(batch.x.items())), dict(reversed(batch.mask.items()))
     expected = ask(module, batch)
     remedy = "Go through the names given to build and look x[name] and mask[name] up; never rely on their order."
     for turned in (Batch(x, batch.mask), Batch(batch.x, mask), Batch(x, mask)):
-        with attempt(subject, "forward with the streams in another order", remedy):
+        with attempt(bench.subject, "forward with the streams in another order", remedy):
             found = ask(module, turned)
             require(bench.same(found.logits, expected.logits), "other logits.")
 
 
 @check(needs=("starts",), cure="number the parts (`nn.ModuleList`)")
-def keys(subject: Subject) -> None:
+@at_each_level
+def keys(bench: FusionBench) -> None:
     """Names in the module's state do not come from names of streams."""
-    bench = bench_of(subject)
     expected = set(bench.build().state_dict())
     remedy = "Number the parts in the order of streams (nn.ModuleList), so that any name is possible."
-    with attempt(subject, f"building over streams called {', '.join(NAMES)}", remedy):
+    with attempt(bench.subject, f"building over streams called {', '.join(NAMES)}", remedy):
         found = set(bench.build(dict(zip(NAMES, DIMS.values(), strict=True))).state_dict())
         strange = sorted(found ^ expected)
         require(not strange, f"keys change with the names, e.g. {', '.join(strange[:2])}.")
 
 
 @check(needs=("starts",), cure="read `mask`; guard every division")
-def absence(subject: Subject) -> None:
+@at_each_level
+def absence(bench: FusionBench) -> None:
     """Any streams may be absent, even all, and absence has an effect."""
-    bench = bench_of(subject)
     module, batch = bench.stirred(), bench.ready()
     for mode in (False, True):
         with attempt(
-            subject, "forward with every pattern of absent streams", "Nobody may be present: guard every division."
+            bench.subject,
+            "forward with every pattern of absent streams",
+            "Nobody may be present: guard every division.",
         ):
             ask(module.train(mode), batch.patterns())
     everything = ask(module.eval(), batch).logits
@@ -103,14 +106,14 @@ def absence(subject: Subject) -> None:
 
 
 @check(needs=("absence",), cure="`clear_input` before anything else")
-def cleared_values(subject: Subject) -> None:
+@at_each_level
+def cleared_values(bench: FusionBench) -> None:
     """Values behind cleared bits, NaN included, change no output and no gradient."""
-    bench = bench_of(subject)
     module, batch = bench.stirred(), bench.ready().mixed()
     for junk in JUNK:
         for mode in (False, True):
             with attempt(
-                subject,
+                bench.subject,
                 f"{junk} behind cleared presence bits",
                 "Clear x with clear_input before anything else sees it.",
             ):
@@ -138,11 +141,12 @@ def _same_gradient(bench: FusionBench, one: Tensor | None, two: Tensor | None) -
 
 
 @check(needs=("starts",), cure="look for `detach`, `argmax`, a dict by modality in which one stream replaces another")
-def gradients_(subject: Subject) -> None:
+@at_each_level
+def gradients_(bench: FusionBench) -> None:
     """In training, gradients reach every stream and every parameter that wants one."""
     for dims in (DIMS, TWINS):
-        _reaches_streams(bench_of(subject), dims)
-    _reaches_parameters(bench_of(subject))
+        _reaches_streams(bench, dims)
+    _reaches_parameters(bench)
 
 
 def _reaches_streams(bench: FusionBench, dims: Mapping[str, int]) -> None:
@@ -176,19 +180,19 @@ def _reaches_parameters(bench: FusionBench) -> None:
 
 
 @check(needs=("starts",), cure="no batch statistics; take care with `squeeze`")
-def batch_of_one(subject: Subject) -> None:
+@at_each_level
+def batch_of_one(bench: FusionBench) -> None:
     """A batch may hold a single clip, in training too."""
-    bench = bench_of(subject)
     module, batch = bench.stirred(), bench.ready(1)
     for mode, word in ((False, "evaluation"), (True, "training")):
-        with attempt(subject, f"a batch of one clip in {word} mode", "Folds and last batches may be that small."):
+        with attempt(bench.subject, f"a batch of one clip in {word} mode", "Folds and last batches may be that small."):
             loss_of(module.train(mode), batch).backward()  # type: ignore[no-untyped-call]
 
 
 @check(needs=("starts",), cure="`batch_first=True`; no normalisation over the batch")
-def batch_invariance(subject: Subject) -> None:
+@at_each_level
+def batch_invariance(bench: FusionBench) -> None:
     """In evaluation, a clip's output does not depend on the clips beside it."""
-    bench = bench_of(subject)
     module, batch = bench.stirred(), bench.ready().mixed()
     expected = ask(module, batch).logits
     for rows in ([0, 1], [6, 7], [2, 5, 3], list(range(7, -1, -1))):
@@ -201,13 +205,13 @@ def batch_invariance(subject: Subject) -> None:
 
 
 @check(needs=("starts",), cure="nothing may need a pair")
-def one_stream(subject: Subject) -> None:
+@at_each_level
+def one_stream(bench: FusionBench) -> None:
     """It works over a single stream."""
-    bench = bench_of(subject)
     for name, dim in DIMS.items():
         dims = {name: dim}
         remedy = "Runs with one modality and ablations need it; look for squeeze and for pairs of streams."
-        with attempt(subject, f"a fusion of {name} alone", remedy):
+        with attempt(bench.subject, f"a fusion of {name} alone", remedy):
             ask(bench.stirred(dims), bench.ready(8, dims))
 
 
@@ -233,15 +237,15 @@ def _pad_frames(bench: FusionBench, levels: Mapping[str, Level]) -> None:
 
 
 @check(needs=("starts",), cure="register parameters and persistent buffers")
-def save_load(subject: Subject) -> None:
+@at_each_level
+def save_load(bench: FusionBench) -> None:
     """A state dict, through safetensors into a module built under another seed, gives the same outputs."""
-    bench = bench_of(subject)
     module, batch = bench.stirred(), bench.ready().mixed()
     with torch.no_grad():
         ask(module.train(), batch)
     fresh = bench.build(seed=99).to(bench.dtype).eval()
     remedy = "Register what a module needs as parameters or persistent buffers."
-    with attempt(subject, "saving the state dict and loading it into a fresh module", remedy):
+    with attempt(bench.subject, "saving the state dict and loading it into a fresh module", remedy):
         tensors = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
         fresh.load_state_dict(load(save(tensors)))
         require(bench.same(ask(fresh, batch).logits, ask(module.eval(), batch).logits), "other logits than before.")

@@ -115,6 +115,47 @@ class TransformerOptions(FusionOptions):
         return self
 
 
+class EfLstmOptions(FusionOptions):
+    """Options of the fusion ef-lstm."""
+
+    steps: int = Field(default=16, ge=1)
+    """Equal parts of a clip over which each stream's frames are averaged: the time steps of the LSTM."""
+    layers: int = Field(default=2, ge=1)
+    """LSTM layers."""
+
+
+class MultOptions(FusionOptions):
+    """Options of MulT, the crossmodal transformer."""
+
+    hidden: int = Field(default=40, ge=1)
+    """Columns of each stream's projection; encoders over what M streams said have M - 1 times as many."""
+    dropout: float = Field(default=0.25, ge=0, lt=1)
+    """Share of the inputs of each projection and of each encoder that is zeroed in training."""
+    heads: int = Field(default=8, ge=1)
+    """Attention heads of each layer; they divide the hidden width."""
+    layers: int = Field(default=4, ge=1)
+    """Layers of each encoder; those over a stream's own frames have at least three."""
+    kernel: int = Field(default=1, ge=1)
+    """Frames that the projection of each stream sees at once."""
+    causal: bool = True
+    """Frame i of a stream sees another's frames up to i and by how many one is longer, as published; or all of them."""
+    positions: Literal["sinusoidal", "none"] = "sinusoidal"
+    """Where a frame stands: sines and cosines, as published; none, as in the MER2024 baseline."""
+    attention_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of attention weights that is zeroed in training."""
+    relu_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the numbers between the two linear layers of each layer that is zeroed in training."""
+    residual_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of what is added to a layer's input that is zeroed in training."""
+    out_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the numbers inside the last residual block that is zeroed in training."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> MultOptions:
+        _check_heads("mult", self.hidden, self.heads)
+        return self
+
+
 def _check_heads(owner: str, hidden: int, heads: int) -> None:
     if hidden % heads:
         raise OptionError(
