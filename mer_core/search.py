@@ -101,7 +101,8 @@ def read_values(text: str, where: str = "") -> Values:
     span, _, kind = text.partition(":")
     ends = [parse_value(part.strip()) for part in span.split("..")]
     numbers = [end for end in ends if isinstance(end, int | float) and not isinstance(end, bool)]
-    if len(numbers) != len(ends) or len(ends) != 2 or not ends[0] < ends[1] or kind.strip() not in ("", "log", "linear"):
+    known = kind.strip() in ("", "log", "linear")
+    if not known or len(numbers) != len(ends) or len(ends) != 2 or not ends[0] < ends[1]:
         raise UsageError(f"--search {where or text!r}: that is no range.", "Write LOW..HIGH, LOW..HIGH:log or :linear.")
     low, high = numbers
     log = kind.strip() == "log" or (not kind and low > 0 and high / low >= DECADE)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mer_core.plugin import DataError, Fusion, Model, OptionError, PluginError, Progress, TrainingData, Trial, frames_of
+from mer_core.plugin import DataError, Fusion, OptionError, PluginError, Progress, TrainingData, Trial, frames_of
 from mer_core.pooling import Standardiser, count_nonfinite
 from mer_plugins.trainers.dropout import replace_dropout
 from mer_plugins.trainers.known import ValueScale, learnable, values_of
@@ -28,6 +28,7 @@ from mer_plugins.trainers.self_training import self_train
 from mer_plugins.trainers.stack import Looped, Members, Stacked, why_looped
 from mer_plugins.trainers.tables import Tables, build_tables, fit_standardiser, folded
 from mer_plugins.trainers.targets import Targets, class_counts, class_weights, make_targets
+from mer_plugins.trainers.temperature import calibrated
 from mer_plugins.trainers.threads import fitting_threads, step_operations
 
 __all__ = ["CrossValidation", "CvOptions"]
@@ -55,9 +56,9 @@ class CrossValidation:
             PluginError: for streams that the fusion cannot read.
         """
         _check(data, self.options)
-        if self.options.self_training != "off":
-            return self_train(self, fusion, data, seed, progress)
-        return self.fit_members(fusion, data, seed, progress)
+        train = self_train if self.options.self_training != "off" else CrossValidation.fit_members
+        model = train(self, fusion, data, seed, progress)
+        return calibrated(self, fusion, data, model, progress) if self.options.calibrate else model
 
     def fit_members(
         self,
@@ -108,7 +109,7 @@ class CrossValidation:
 
     def fit_trials(
         self, trials: Sequence[Trial], data: TrainingData, seed: int, progress: Progress | None = None
-    ) -> Iterator[tuple[int, Model | DataError]]:
+    ) -> Iterator[tuple[int, FusionModel | DataError]]:
         """Train many trials as few stacks; see :mod:`mer_plugins.trainers.trials`."""
         from mer_plugins.trainers.trials import fit_trials
 
@@ -191,8 +192,10 @@ def _check(data: TrainingData, options: CvOptions) -> None:
     if options.patience and options.select == "last":
         what = "cv.patience waits for a better score on an inner part of the training clips."
         raise OptionError(what, "Add --select inner, or leave it out.")
-    if not targets.classes and (options.self_training != "off" or options.gradient_modulation != "off"):
-        name = "self_training" if options.self_training != "off" else "gradient_modulation"
+    asked = {"self_training": options.self_training != "off", "calibrate": options.calibrate}
+    asked["gradient_modulation"] = options.gradient_modulation != "off"
+    if not targets.classes and any(asked.values()):
+        name = next(key for key, wanted in asked.items() if wanted)
         raise OptionError(f"cv.{name} needs classes, and there are only values.", f"Leave out cv.{name}.")
 
 

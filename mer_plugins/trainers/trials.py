@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mer_core.plugin import DataError, Fold, Fusion, Model, Progress, StreamData, StreamInfo, TargetSpec, Trial
+from mer_core.plugin import DataError, Fusion, Progress, Trial
 from mer_plugins.trainers import cv
 from mer_plugins.trainers.dropout import dropouts, replace_dropout
 from mer_plugins.trainers.masking import ModalityDropout
@@ -24,6 +24,7 @@ from mer_plugins.trainers.model import FittedMember, FusionModel
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Plan, epoch_count, make_plan, steps_per_epoch
 from mer_plugins.trainers.signature import signature
+from mer_plugins.trainers.some_folds import SomeFolds
 from mer_plugins.trainers.stack import Stacked
 from mer_plugins.trainers.tables import build_tables
 from mer_plugins.trainers.targets import make_targets
@@ -31,8 +32,6 @@ from mer_plugins.trainers.threads import fitting_threads, step_operations
 from mer_plugins.trainers.trial_loop import SharedNoise, SharedTables, TrialLoop, shortened
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mer_core.plugin import TrainingData
     from mer_plugins.trainers.cv import CrossValidation
 
@@ -43,7 +42,7 @@ COPIES = 6
 FREE = ("lr", "weight_decay")
 """Options of ``cv`` in which the members of one stack may differ."""
 
-Answer = Model | DataError
+Answer = FusionModel | DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,12 @@ def fit_trials(
     """See :class:`mer_core.protocols.TrialTrainer`."""
     count = max(1, len(data.folds))
     draws = [
-        Draw(number, one, tuple(range(count)) if one.folds is None else one.folds, type(trainer)(one.options, trainer.device))
+        Draw(
+            number,
+            one,
+            tuple(range(count)) if one.folds is None else one.folds,
+            type(trainer)(one.options, trainer.device),
+        )
         for number, one in enumerate(trials)
     ]
     told = Told(progress, sum(len(draw.folds) for draw in draws))
@@ -107,7 +111,8 @@ def _families(draws: Sequence[Draw], data: TrainingData, seed: int) -> list[Fami
 
 def _kind(draw: Draw, data: TrainingData, seed: int) -> Hashable:
     options = draw.options
-    alone = options.self_training != "off" or options.gradient_modulation != "off" or options.stacked is False
+    alone = options.self_training != "off" or options.gradient_modulation != "off" or options.calibrate
+    alone = alone or options.stacked is False
     if alone or any(info.level == "frame" for info in data.streams.values()):
         return draw.number
     shared = options.model_dump_json(exclude=set(FREE))
@@ -143,7 +148,9 @@ class Family:
             options = options.model_copy(update={"epochs": epochs})
         some = data if draw.trial.folds is None else SomeFolds(data, draw.folds)
         try:
-            return type(self.trainer)(options, self.trainer.device).fit(draw.trial.fusion, some, self.seed, told.during(len(draw.folds)))
+            return type(self.trainer)(options, self.trainer.device).fit(
+                draw.trial.fusion, some, self.seed, told.during(len(draw.folds))
+            )
         except DataError as error:
             return error
 
@@ -154,7 +161,9 @@ class Family:
         part = make_plan(data, trainer.options, self.seed).parts[0]
         dtype = torch.float64 if trainer.options.precision == "float64" else torch.float32
         scalers = [trainer._standardisers(data, part, 0)]
-        tables = SharedTables(build_tables(some, scalers, np.sort(part.train[:2]), trainer.device, dtype), [0, 0], trainer.device)
+        tables = SharedTables(
+            build_tables(some, scalers, np.sort(part.train[:2]), trainer.device, dtype), [0, 0], trainer.device
+        )
         made = [_built(fusion, data, self.seed, 0).to(trainer.device, dtype) for _ in range(2)]
         return trainer._why_looped([replace_dropout(module) for module in made], tables)
 
@@ -207,9 +216,7 @@ class Stack:
         with torch.random.fork_rng(), fitting_threads(work):
             torch.manual_seed(self.seed)
             copies = [replace_dropout(copy.deepcopy(module)) for module in modules]
-            targets = make_targets(
-                data, data.labels, plan, whole.rows, [scales[fold] for fold in self.folds], device
-            )
+            targets = make_targets(data, data.labels, plan, whole.rows, [scales[fold] for fold in self.folds], device)
             loop = TrialLoop(
                 Stacked(copies),
                 tables,
@@ -275,55 +282,3 @@ class Stack:
             "stacked_reason": "",
             "trials": len(self.draws),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class SomeFolds:
-    """``data`` with some of its folds alone, numbered anew."""
-
-    data: TrainingData
-    numbers: tuple[int, ...]
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """See :class:`mer_core.protocols.TrainingData`; so for the others."""
-        return self.data.ids
-
-    @property
-    def targets(self) -> TargetSpec:
-        """As there."""
-        return self.data.targets
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """As there."""
-        return self.data.labels
-
-    @property
-    def votes(self) -> NDArray[np.float64] | None:
-        """As there."""
-        return self.data.votes
-
-    @property
-    def values(self) -> NDArray[np.float64] | None:
-        """As there."""
-        return self.data.values
-
-    @property
-    def groups(self) -> tuple[str, ...] | None:
-        """As there."""
-        return self.data.groups
-
-    @property
-    def folds(self) -> tuple[Fold, ...]:
-        """The chosen ones."""
-        return tuple(self.data.folds[number] for number in self.numbers)
-
-    @property
-    def streams(self) -> Mapping[str, StreamInfo]:
-        """As there."""
-        return self.data.streams
-
-    def features(self, stream: str, fold: int | None) -> StreamData:
-        """As the fold of that number here sees them."""
-        return self.data.features(stream, None if fold is None else self.numbers[fold])
