@@ -93,6 +93,7 @@ def command(
     fitted: flags.FittedFlag = None,
     seed: flags.Seed = None,
     seeds: training_flags.Seeds = None,
+    calibrate: training_flags.Calibrate = None,
     out: Out = None,
     plan: Plan = False,
     config: flags.Config = None,
@@ -157,7 +158,7 @@ def command(
             seeds=seeds,
             device=device,
             allow_upload=allow_upload,
-            trainer_options=trainer_flags(epochs, modality_dropout, select, self_training, pseudo_from),
+            trainer_options=trainer_flags(epochs, modality_dropout, select, self_training, pseudo_from, calibrate),
         )
         if plan:
             document = _plan(settings, space)
@@ -202,10 +203,11 @@ def trainer_flags(
     select: str | None,
     self_training: str | None = None,
     pseudo_from: str | None = None,
+    calibrate: bool | None = None,
 ) -> dict[str, Any]:
     """The trainer options that have a flag of their own, those given."""
     asked = {"epochs": epochs, "modality_dropout": dropout_rates(modality_dropout), "select": select}
-    asked |= {"self_training": self_training, "pseudo_from": pseudo_from}
+    asked |= {"self_training": self_training, "pseudo_from": pseudo_from, "calibrate": calibrate}
     return {key: value for key, value in asked.items() if value is not None}
 
 

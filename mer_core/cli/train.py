@@ -68,6 +68,7 @@ def command(
     fitted: flags.FittedFlag = None,
     seed: flags.Seed = None,
     seeds: training_flags.Seeds = None,
+    calibrate: training_flags.Calibrate = None,
     out: run_command.Out = None,
     config: flags.Config = None,
     cache: flags.CacheFlag = None,
@@ -125,7 +126,9 @@ def command(
             seeds=seeds,
             device=device,
             allow_upload=allow_upload,
-            trainer_options=run_command.trainer_flags(epochs, modality_dropout, select, self_training, pseudo_from),
+            trainer_options=run_command.trainer_flags(
+                epochs, modality_dropout, select, self_training, pseudo_from, calibrate
+            ),
         )
         if not settings.data.features:
             refuse_unextracted(settings, space)

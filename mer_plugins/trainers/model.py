@@ -30,18 +30,20 @@ class FittedMember:
     """One member: its module in evaluation mode and one standardiser per stream.
 
     ``unlearnt`` are streams that no clip of its training part has. Their encoders were never trained,
-    so they count as absent in every clip. ``scale`` is that of its continuous targets.
+    so they count as absent in every clip. ``scale`` is that of its continuous targets. Logits are divided by
+    ``temperature``.
     """
 
     module: nn.Module
     standardisers: Mapping[str, Standardiser]
     unlearnt: tuple[str, ...] = ()
     scale: ValueScale = field(default_factory=lambda: ValueScale.identity(0))
+    temperature: float = 1.0
 
     def logits(self, features: Mapping[str, StreamData], rows: slice) -> NDArray[np.float64]:
         """[n, C] for the clips ``rows``."""
         found: NDArray[np.float64] = self.answer(features, rows).logits.double().cpu().numpy()
-        return found
+        return found / self.temperature
 
     def values(self, features: Mapping[str, StreamData], rows: slice) -> NDArray[np.float64]:
         """[n, V] for the clips ``rows``, in the targets' own units."""
@@ -137,6 +139,7 @@ class FusionModel:
             "precision": str(next(self.members[0].module.parameters()).dtype).removeprefix("torch."),
             "limits": [next(iter(m.standardisers.values())).limit for m in self.members],
             "unlearnt": [list(m.unlearnt) for m in self.members],
+            "temperatures": [m.temperature for m in self.members],
             "targets": asdict(self.targets),
             "streams": [asdict(info) for info in self.streams.values()],
             "summary": self.summary,
@@ -156,13 +159,15 @@ def load_model(folder: Path, fusion: Fusion, device: str) -> FusionModel:
     streams = {info["name"]: StreamInfo(**info) for info in facts["streams"]}
     members = []
     unlearnt = facts.get("unlearnt", [[]] * len(facts["limits"]))
+    temperatures = facts.get("temperatures", [1.0] * len(facts["limits"]))
     for number, limit in enumerate(facts["limits"]):
         own = {k.removeprefix(f"{number}."): v for k, v in tensors.items() if k.startswith(f"{number}.")}
         module = fusion.build(streams, targets).to(dtype=getattr(torch, facts["precision"]))
         _load_state(module, {k.removeprefix("module."): v for k, v in own.items() if k.startswith("module.")}, folder)
         scalers = {name: _standardiser(own, i, limit) for i, name in enumerate(streams)}
         scale = _value_scale(own, len(targets.values))
-        members.append(FittedMember(module.to(device).eval(), scalers, tuple(unlearnt[number]), scale=scale))
+        known, heat = tuple(unlearnt[number]), float(temperatures[number])
+        members.append(FittedMember(module.to(device).eval(), scalers, known, scale=scale, temperature=heat))
     return FusionModel(targets, streams, members, facts["summary"])
 
 

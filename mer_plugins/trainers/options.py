@@ -65,6 +65,9 @@ class CvOptions(Options):
     """How strongly; the method's authors use 0.1 to 0.8."""
     gradient_modulation_until: float = Field(default=0.5, gt=0, le=1)
     """Share of the epochs, from the first, in which gradients are modulated."""
+    calibrate: bool = False
+    """Divide each member's logits by a temperature, fitted on clips held out of its training part; without
+    select=inner this takes a second training."""
     stacked: bool | None = None
     """Train all folds as one stacked model; by default where the fusion allows it."""
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
