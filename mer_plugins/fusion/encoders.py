@@ -122,7 +122,7 @@ def check_streams(streams: Mapping[str, StreamInfo], framed: str = "") -> None:
     if framed and vectors:
         raise PluginError(
             f"{framed}: {', '.join(vectors)} has one vector per clip, and this fusion reads frames.",
-            "Keep the frames of every stream (pooling=frames), or choose a fusion of vectors, such as attention.",
+            "Keep the frames of every stream (--pooling frames:64), or choose a fusion of vectors, such as attention.",
         )
 
 
