@@ -127,7 +127,7 @@ class Good:
     def load(self, folder: Path, fusion: Fusion) -> Model:
         facts = json.loads((folder / "model.json").read_text())
         tensors = load_file(folder / "model.safetensors")
-        targets = TargetSpec(tuple(facts["targets"]["classes"]))
+        targets = TargetSpec(tuple(facts["targets"]["classes"]), tuple(facts["targets"]["values"]))
         streams = {info["name"]: StreamInfo(**info) for info in facts["streams"]}
         members = []
         for number in range(facts["members"]):
@@ -337,6 +337,16 @@ class SeesAbsent(Good):
                 for name, part in features.items()
             }
             return super().logits(everything, fold)
+
+
+class ForgetsUnits(Good):
+    """values: what its modules say is near zero, whatever the unit of the data."""
+
+    class model(Model):
+        @torch.no_grad()
+        def predict_values(self, features: Mapping[str, StreamData], fold: int | None = None) -> NDArray[np.float64]:
+            asked = [member.module.eval()(*member.inputs(features, slice(None))).values for member in self.members]
+            return torch.stack(asked).mean(0).double().numpy()
 
 
 def broken() -> dict[str, tuple[type[Good], str]]:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mer_core.protocols import Model
+from mer_core.protocols import Model, ValueModel
 from mer_core.testing.common import light_import, options
-from mer_core.testing.kit import Check, CheckFailed, check, require
+from mer_core.testing.kit import Check, CheckFailed, NotApplicable, check, require
 from mer_core.testing.subject import Subject
-from mer_core.testing.tables import copied, feature_set, one_fold, part_of, relabelled, soiled
+from mer_core.testing.tables import copied, feature_set, one_fold, part_of, relabelled, soiled, valued
 from mer_core.testing.toy_fusion import ToyFusion
 from mer_core.testing.trainer_bench import FOLDS, Probabilities, accuracy, ask, bench_of, distance
 from mer_core.types import FeatureSet, StreamData
@@ -229,6 +229,41 @@ def cleared_values(subject: Subject) -> None:
     require(fitted < EQUAL, f"NaN behind absent streams changes the fitted model by {fitted:.2g}. {remedy}")
 
 
+@check(
+    needs=("save-load",),
+    cure="standardise values on the training part, leave NaN out of their loss, save mean and scale",
+)
+def values(subject: Subject) -> None:
+    """A model with `predict_values` predicts continuous targets in their own units, after loading, too."""
+    bench = bench_of(subject)
+    if not isinstance(bench.model, ValueModel):
+        raise NotApplicable("its models have no predict_values")
+    data = valued(bench.data)
+    model = bench.fit(data)
+    found = _values(model, data)
+    truth = np.asarray(data.values)
+    known = np.isfinite(truth)
+    error, spread = np.abs(found - truth)[known].mean(), np.abs(truth - truth[known].mean())[known].mean()
+    require(
+        error < spread,
+        f"on clips that it learnt from, values are {error:.3g} off on average; their mean would be {spread:.3g} off. "
+        "Clips whose value is NaN must not reach the loss, and predictions are in the units of the data.",
+    )
+    with tempfile.TemporaryDirectory(prefix="mer-check-") as name:
+        model.save(Path(name))
+        worst = distance(_values(bench.trainer().load(Path(name), ToyFusion()), data), found)
+    require(worst <= EQUAL * spread, f"the loaded model's values differ by {worst:.2g}: save their mean and scale.")
+
+
+def _values(model: Model, data: FeatureSet) -> Probabilities:
+    found = model.predict_values(data.table) if isinstance(model, ValueModel) else None
+    require(isinstance(found, np.ndarray), f"predict_values returned {type(found).__name__}, not a numpy array.")
+    said = np.asarray(found, np.float64)
+    require(said.shape == (len(data.ids), 1), f"predict_values returned {list(said.shape)}, not [{len(data.ids)}, 1].")
+    require(bool(np.isfinite(said).all()), "predict_values returned NaN or infinity.")
+    return said
+
+
 CHECKS: tuple[Check, ...] = (
     light_import,
     options,
@@ -241,4 +276,5 @@ CHECKS: tuple[Check, ...] = (
     held_out_labels,
     no_folds,
     cleared_values,
+    values,
 )

@@ -34,6 +34,10 @@ from mer_plugins.trainers.threads import fitting_threads, step_operations
 __all__ = ["CrossValidation", "CvOptions"]
 
 
+FEW = 8
+"""Clips of a batch below which losses that compare them are said to have little to go by."""
+
+
 class CrossValidation:
     """Trainer plugin ``cv``.
 
@@ -173,7 +177,12 @@ class CrossValidation:
             "curves": [curve.facts() for curve in loop.curves],
             "imputed": _imputed(data),
             "coupled": self._coupled(data, fitted[0].module),
-            "notes": [*plan.notes, *loop.dropping.notes, *_unlearnt_notes(fitted)],
+            "notes": [
+                *plan.notes,
+                *loop.dropping.notes,
+                *_unlearnt_notes(fitted),
+                *self._small_batches(data, plan, loop, fitted[0].module),
+            ],
             "options": self.options.model_dump(),
         }
 
@@ -181,6 +190,13 @@ class CrossValidation:
         """Losses that depend on which clips are together in a batch: the fusion's, and that of values."""
         own = [self.options.value_loss] if data.targets.values and self.options.value_loss in COUPLED else []
         return [*getattr(module, "coupled", ()), *own]
+
+    def _small_batches(self, data: TrainingData, plan: Plan, loop: Loop, module: nn.Module) -> list[str]:
+        smallest = min(len(part.train) // loop.steps for part in plan.parts)
+        coupled = self._coupled(data, module)
+        if not coupled or smallest >= FEW:
+            return []
+        return [f"{', '.join(coupled)}: compares the clips of a batch, and some batches have {smallest}."]
 
 
 def _check(data: TrainingData, options: CvOptions) -> None:
