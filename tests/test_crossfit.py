@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -28,12 +28,12 @@ def space(tmp_path: Path) -> Workspace:
     return open_workspace(tmp_path / "cache", plugins=[Learners()])
 
 
-@pytest.fixture
-def permuted(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def permuted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty clips whose texts say nothing of their labels, and twelve of a test split."""
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.repeat(CLASSES, 24)).tolist()
-    return write_texts(tmp_path / "data", labels, [""] * 60 + ["test"] * 12)
+    return write_texts(tmp_path_factory.mktemp("permuted") / "data", labels, [""] * 60 + ["test"] * 12)
 
 
 def go(space: Workspace, data: Path, out: Path, **settings: Any) -> RunResult:
@@ -41,14 +41,32 @@ def go(space: Workspace, data: Path, out: Path, **settings: Any) -> RunResult:
     return run(data, out=out, space=space, **{**SMALL, **settings})
 
 
+class Folds(NamedTuple):
+    """A run with a fit for each fold: where it is, in which workspace, and the texts that each fit has seen."""
+
+    result: RunResult
+    out: Path
+    space: Workspace
+    fitted: list[tuple[str, ...]]
+
+
+@pytest.fixture(scope="module")
+def folds(permuted: Path, tmp_path_factory: pytest.TempPathFactory) -> Folds:
+    """Only to be read; whoever fits something else does so in a workspace of his own."""
+    top = tmp_path_factory.mktemp("folds")
+    space = open_workspace(top / "cache", plugins=[Learners()])
+    result = go(space, permuted, top / "run")
+    return Folds(result, top / "run", space, list(Memory.fitted))
+
+
 def waf(result: RunResult) -> float:
     assert result.report.metrics.cv is not None
     return float(result.report.metrics.cv.waf.value or 0)
 
 
-def test_cross_fitted_permuted_labels_are_at_chance(tmp_path: Path, space: Workspace, permuted: Path) -> None:
-    result = go(space, permuted, tmp_path / "run")
-    assert len(Memory.fitted) == 5
+def test_cross_fitted_permuted_labels_are_at_chance(folds: Folds) -> None:
+    result = folds.result
+    assert len(folds.fitted) == 5
     assert waf(result) < 0.5
     section = result.report.metrics.cv
     assert section is not None
@@ -56,17 +74,15 @@ def test_cross_fitted_permuted_labels_are_at_chance(tmp_path: Path, space: Works
     assert (result.report.streams[0].fits, result.report.streams[0].fitted) == (5, "fold")
 
 
-def test_no_fit_sees_its_folds_validation_part_nor_the_test_split(
-    tmp_path: Path, space: Workspace, permuted: Path
-) -> None:
-    result = go(space, permuted, tmp_path / "run")
+def test_no_fit_sees_its_folds_validation_part_nor_the_test_split(folds: Folds) -> None:
+    result = folds.result
     texts = {clip.id: clip.text for clip in result.extraction.table.clips}
     ids = result.training.data.ids
-    for fold, seen in zip(result.training.plan.folds, Memory.fitted, strict=True):
+    for fold, seen in zip(result.training.plan.folds, folds.fitted, strict=True):
         assert {texts[ids[row]] for row in fold.train} == set(seen)
         assert not {texts[ids[row]] for row in fold.val} & set(seen)
     tested = {clip.text for clip in result.extraction.table.clips if clip.split == "test"}
-    assert not tested & set().union(*Memory.fitted)
+    assert not tested & set().union(*folds.fitted)
 
 
 def test_a_single_fit_is_far_above_chance_and_marked(tmp_path: Path, space: Workspace, permuted: Path) -> None:
@@ -86,7 +102,7 @@ def test_a_single_fit_is_far_above_chance_and_marked(tmp_path: Path, space: Work
 
 
 def test_nested_fits_give_training_clips_features_that_did_not_know_them(
-    tmp_path: Path, space: Workspace, permuted: Path
+    tmp_path: Path, space: Workspace, permuted: Path, folds: Folds
 ) -> None:
     result = go(space, permuted, tmp_path / "run", crossfit="nested")
     assert len(Memory.fitted) == 5 * (1 + 4)
@@ -99,34 +115,33 @@ def test_nested_fits_give_training_clips_features_that_did_not_know_them(
     section = result.report.metrics.cv
     assert section is not None
     assert section.contaminated == 0
-    in_sample = go(space, permuted, tmp_path / "fold").training.data
+    in_sample = folds.result.training.data
     assert all(
         np.abs(in_sample.features("text:memory", number).values[fold.train]).max() > 2
         for number, fold in enumerate(in_sample.folds)
     )
 
 
-def test_fits_are_found_again(tmp_path: Path, space: Workspace, permuted: Path) -> None:
-    first = go(space, permuted, tmp_path / "one")
-    second = go(space, permuted, tmp_path / "two")
+def test_fits_are_found_again(tmp_path: Path, permuted: Path, folds: Folds) -> None:
+    second = go(folds.space, permuted, tmp_path / "two")
     assert Memory.fitted == []
-    assert first.report.metrics == second.report.metrics
-    go(space, permuted, tmp_path / "three", seed=1)
+    assert folds.result.report.metrics == second.report.metrics
+    go(folds.space, permuted, tmp_path / "three", seed=1, trainer_options={"epochs": 1})
     assert len(Memory.fitted) == 5, "another seed is another fit"
 
 
-def test_a_model_predicts_with_the_fits_of_its_folds(tmp_path: Path, space: Workspace, permuted: Path) -> None:
-    result = go(space, permuted, tmp_path / "run")
-    assert len(list((tmp_path / "run" / "model" / "fitted").iterdir())) == 5
+def test_a_model_predicts_with_the_fits_of_its_folds(tmp_path: Path, permuted: Path, folds: Folds) -> None:
+    result, model = folds.result, folds.out / "model"
+    assert len(list((model / "fitted").iterdir())) == 5
     fresh = open_workspace(tmp_path / "elsewhere", plugins=[Learners()])
-    found = predict(tmp_path / "run" / "model", permuted, space=fresh)
+    found = predict(model, permuted, space=fresh)
     everybody = {row.prediction.id: row for row in result.rows}
     tested = [one for one in found.predictions if everybody[one.id].prediction.id in _tested(result)]
     assert len(tested) == 12
     for one in tested:
         expected = everybody[one.id].prediction.probabilities
         assert one.probabilities == pytest.approx(expected, abs=1e-6)
-    facts = json.loads((tmp_path / "run" / "model" / "fitted" / "0-0" / "state.json").read_text(encoding="utf-8"))
+    facts = json.loads((model / "fitted" / "0-0" / "state.json").read_text(encoding="utf-8"))
     assert (facts["keys"], facts["classes"]) == ([], list(CLASSES))
 
 
@@ -134,14 +149,13 @@ def _tested(result: RunResult) -> set[str]:
     return {clip.id for clip in result.extraction.table.clips if clip.split == "test"}
 
 
-def test_refitting_leaves_one_model_and_says_so(tmp_path: Path, space: Workspace, permuted: Path) -> None:
-    folds = go(space, permuted, tmp_path / "folds")
-    refitted = go(space, permuted, tmp_path / "refit", deploy="refit")
+def test_refitting_leaves_one_model_and_says_so(tmp_path: Path, permuted: Path, folds: Folds) -> None:
+    refitted = go(folds.space, permuted, tmp_path / "refit", deploy="refit")
     assert [len(seen) for seen in Memory.fitted] == [60]
-    assert waf(refitted) == waf(folds), "the score is that of the folds"
+    assert waf(refitted) == waf(folds.result), "the score is that of the folds"
     assert refitted.report.model.deployed == "refit"
     assert any("fitted to all labelled clips after the scoring" in line for line in refitted.report.findings())
-    found = predict(tmp_path / "refit" / "model", permuted, space=space)
+    found = predict(tmp_path / "refit" / "model", permuted, space=folds.space)
     learnt = {clip.id: clip.label for clip in refitted.extraction.table.clips if clip.split != "test"}
     right = [one.label == learnt[one.id] for one in found.predictions if one.id in learnt]
     assert np.mean(right) > 0.95, "it knows all that it was fitted to"
