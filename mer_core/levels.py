@@ -7,9 +7,10 @@ from typing import Any
 
 from mer_core.errors import UsageError
 from mer_core.frame_pooling import FRAMES, SOME_FRAMES, check_pooling, keeps_frames, level_of
-from mer_core.names import readable
 from mer_core.registry import Catalogue
 from mer_core.spec import FusionSpec
+
+MOST_NAMES = 3
 
 
 def fusion_levels(catalogue: Catalogue, fusion: str) -> tuple[str, ...]:
@@ -31,20 +32,26 @@ def refuse_levels(catalogue: Catalogue, fusion: str, poolings: Mapping[str, str]
     Raises:
         UsageError: naming stream, pooling and what to write instead.
     """
-    levels = fusion_levels(catalogue, fusion)
+    levels, called = fusion_levels(catalogue, fusion), fusion_called(catalogue, fusion)
     for name, pooling in poolings.items():
         if level_of(check_pooling(pooling)) in levels:
             continue
         if keeps_frames(pooling):
-            what = f"the fusion {readable(fusion)} reads one vector per clip, and {name} is pooled to {pooling}."
+            what = f"the fusion {called} reads one vector per clip, and {name} is pooled to {pooling}."
             raise UsageError(what, vectors_wanted(catalogue))
-        what = f"the fusion {readable(fusion)} reads frames, and {name} is pooled to one vector per clip ({pooling})."
+        what = f"the fusion {called} reads frames, and {name} is pooled to one vector per clip ({pooling})."
         raise UsageError(what, f"Write --pooling {SOME_FRAMES}, or --pooling {FRAMES} for all of them.")
+
+
+def fusion_called(catalogue: Catalogue, fusion: str) -> str:
+    """The fusion's name as it is written."""
+    return catalogue.shortest(catalogue.entry(FusionSpec, fusion))
 
 
 def vectors_wanted(catalogue: Catalogue) -> str:
     """What to do about frames that a fusion cannot read."""
-    found = [entry for entry in catalogue.of_kind(FusionSpec) if isinstance(entry.spec, FusionSpec)]
+    found = catalogue.of_kind(FusionSpec)
     names = sorted(catalogue.shortest(entry) for entry in found if "frame" in getattr(entry.spec, "levels", ()))
-    other = f", or a fusion that reads frames: --fusion {' or '.join(names)}" if names else ""
-    return f"Choose --pooling mean_std{other}."
+    shown = ", ".join(names[:MOST_NAMES]) + (" ..." if len(names) > MOST_NAMES else "")
+    other = f", or choose a fusion that reads frames: {shown}" if names else ""
+    return f"Pool them, with --pooling mean_std say{other}."

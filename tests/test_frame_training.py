@@ -275,7 +275,10 @@ def test_long_clips_are_predicted_in_smaller_parts() -> None:
     counts: NDArray[np.int64] = np.array([1, 1, 2**21, 1, 1])
     ends = np.cumsum(counts)
     part = StreamData(
-        StreamInfo("a", "a", 4, "frame"), np.zeros((0, 4)), np.ones(5, bool), np.stack([ends - counts, ends], axis=1)
+        StreamInfo("a", "a", 4, "frame"),
+        np.zeros((0, 4), np.float32),
+        np.ones(5, bool),
+        np.stack([ends - counts, ends], axis=1),
     )
     assert list(parts_of([part], 5, 512)) == [slice(0, 2), slice(2, 4), slice(4, 5)]
     assert list(parts_of([take_clips(part, np.array([0, 1]))], 2, 512)) == [slice(0, 2)]

@@ -18,12 +18,14 @@ from mer_core.spec import digest
 from mer_core.store.packs import packed
 from mer_core.types import StreamData, StreamInfo
 
-ENDING = "-FRA"
+FRAMES, VECTORS = "-FRA", "-UTT"
+"""How MERTools ends the names of folders."""
 
 
 def holds_frames(files: Sequence[Path]) -> bool:
-    """Whether the arrays are rows of frames: their folder says so, or one of them is [T, D]."""
-    return any(file.parent.name.endswith(ENDING) or _several(file) for file in files)
+    """Whether the arrays are rows of frames: their folder's name says so, or it says nothing and one is [T, D]."""
+    name = files[0].parent.name if files else ""
+    return name.endswith(FRAMES) or (not name.endswith(VECTORS) and any(map(_several, files)))
 
 
 def _several(file: Path) -> bool:

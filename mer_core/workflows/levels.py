@@ -8,8 +8,7 @@ from dataclasses import replace
 from mer_core.config import RunConfig
 from mer_core.errors import DataError
 from mer_core.frames import as_level
-from mer_core.levels import fusion_levels, vectors_wanted
-from mer_core.names import readable
+from mer_core.levels import fusion_called, fusion_levels, vectors_wanted
 from mer_core.registry import Catalogue
 from mer_core.types import FeatureSet, StreamData
 
@@ -23,7 +22,8 @@ def fit_levels(features: FeatureSet, config: RunConfig, catalogue: Catalogue) ->
     levels = fusion_levels(catalogue, config.fusion.name)
     for name, info in features.streams.items():
         if info.level == "frame" and "frame" not in levels:
-            what = f"{name} has frames, and the fusion {readable(config.fusion.name)} reads one vector per clip."
+            called = fusion_called(catalogue, config.fusion.name)
+            what = f"{name} has frames, and the fusion {called} reads one vector per clip."
             raise DataError(what, vectors_wanted(catalogue))
     if "clip" in levels:
         return features
