@@ -15,6 +15,9 @@ from mer_core.cli.app import run_app
 from mer_core.confusions import scores
 from mer_core.evaluation import bootstrap, evaluate_predictions, evaluate_subsets, paired_difference, weighted_f1
 from mer_core.testing.tables import feature_set
+from mer_core.workflows.pseudo_labels import self_training, write_pseudo_labels
+from mer_core.workflows.seeds import SeveralSeeds
+from mer_core.workflows.train import Training
 
 
 def guesses(n: int = 120, seeds: int = 3, right: float = 0.7) -> tuple[np.ndarray, np.ndarray]:
@@ -179,3 +182,22 @@ def test_predictions_are_those_of_the_saved_model_and_of_all_seeds_together(trai
         "seed-1",
         "seed-2",
     ]
+
+
+def test_rounds_of_self_training_are_averaged_and_every_seeds_labels_kept(tmp_path: Path) -> None:
+    made = feature_set(30, signal=1.2, folds=2, unlabelled=12)
+    options = {**OPTIONS, "epochs": 3, "self_training": "class-balanced", "pseudo_rounds": 2, "pseudo_per_class": 2}
+    found = fit(made, seeds=2, fusion="concat", trainer_options=options)
+    training = Training(found.model, made, np.arange(42), found.plan)
+    report = self_training(training, {}, 0)
+    assert len(report.rounds) == 3
+    each = [SeveralSeeds({seed: model}) for seed, model in found.model.models.items()]
+    alone = [self_training(Training(one, made, np.arange(42), found.plan), {}, 0) for one in each]
+    for number, one in enumerate(report.rounds):
+        assert one.waf.value == pytest.approx(np.mean([own.rounds[number].waf.value for own in alone]))
+    assert report.gain.value == pytest.approx(np.mean([own.gain.value for own in alone]))
+    assert write_pseudo_labels(tmp_path / "p.csv", training)
+    with (tmp_path / "p.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["seed"] for row in rows} == {"0", "1"}
+    assert {row["fold"] for row in rows} == {"1", "2"}

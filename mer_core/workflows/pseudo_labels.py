@@ -16,6 +16,7 @@ from mer_core.report.build import score
 from mer_core.report.parts import Score
 from mer_core.report.rounds import Round, SelfTraining
 from mer_core.types import Clip, FeatureSet
+from mer_core.workflows.seeds import SeveralSeeds
 from mer_core.workflows.train import Training
 
 SUMMARY = "self_training"
@@ -23,59 +24,89 @@ SUMMARY = "self_training"
 
 FILE = "pseudo_labels.csv"
 KEPT = "kept"
+MEASURED = ("added", "confidence", "entropy", "agreement")
 
 
-def told(training: Training) -> Mapping[str, Any] | None:
-    """The model's own account, None where it learnt from labels alone."""
-    found = training.model.summary.get(SUMMARY)
-    return found if isinstance(found, Mapping) else None
+Account = Mapping[str, Any]
+"""What one training says of its rounds."""
+
+
+def accounts(training: Training) -> list[Account]:
+    """The model's own account, one for each of several seeds; none where it learnt from labels alone."""
+    model = training.model
+    models = model.models.values() if isinstance(model, SeveralSeeds) else [model]
+    found = [one.summary.get(SUMMARY) for one in models]
+    return [one for one in found if isinstance(one, Mapping)]
 
 
 def self_training(training: Training, audit: Mapping[str, str], seed: int) -> SelfTraining | None:
-    """The rounds for the report.
+    """The rounds for the report; of several seeds the means, one that ended early staying as it was.
 
     Args:
         audit: clip id -> label that the data hold back, where there are any.
     """
-    found = told(training)
-    if found is None:
+    found = accounts(training)
+    if not found:
         return None
-    scores = _scores(training.data, found["rounds"], int(found["kept"]), seed)
-    rounds = [_round(one, scores.get(str(one["round"])), _audited(one, found, audit)) for one in found["rounds"]]
+    count = max(len(one["rounds"]) for one in found)
+    scores = _scores(training.data, found, count, seed)
     first = scores.get("0")
     return SelfTraining(
-        method=str(found["method"]),
-        source=str(found["from"]),
-        pool=int(found["pool"]),
-        kept=int(found["kept"]),
-        stopped=str(found["stopped"]),
-        rounds=tuple(rounds),
+        method=str(found[0]["method"]),
+        source=str(found[0]["from"]),
+        pool=int(found[0]["pool"]),
+        kept=int(found[0]["kept"]),
+        stopped="; ".join(dict.fromkeys(str(one["stopped"]) for one in found)),
+        rounds=tuple(_round(number, found, scores.get(str(number)), audit) for number in range(count)),
         gain=score(first.gain) if first else None,
     )
 
 
-def _scores(data: FeatureSet, rounds: Sequence[Mapping[str, Any]], kept: int, seed: int) -> dict[str, SubsetScore]:
+def _scores(data: FeatureSet, found: Sequence[Account], count: int, seed: int) -> dict[str, SubsetScore]:
     """By round: its WAF on the clips that folds held out, and what the kept round adds to it."""
-    held = rounds[0]["held_out"]
+    held = found[0]["rounds"][0]["held_out"]
     rows = [row for row, name in enumerate(data.ids) if name in held and data.labels[row] >= 0]
     if not rows:
         return {}
     names = [data.ids[row] for row in rows]
     groups = None if data.groups is None else [data.groups[row] or None for row in rows]
-    guesses: dict[tuple[str, ...], list[int]] = {(KEPT,): [rounds[kept]["held_out"][name] for name in names]}
-    guesses |= {(str(one["round"]),): [one["held_out"][name] for name in names] for one in rounds}
+
+    def guesses(numbers: Sequence[int]) -> list[list[int]]:
+        kept = [_at(one, number)["held_out"] for one, number in zip(found, numbers, strict=True)]
+        return [[own[name] for name in names] for own in kept]
+
+    every: dict[tuple[str, ...], list[list[int]]] = {(KEPT,): guesses([int(one["kept"]) for one in found])}
+    every |= {(str(number),): guesses([number] * len(found)) for number in range(count)}
     known = groups if groups and any(groups) else None
-    found = evaluate_subsets(data.labels[rows], guesses, len(data.targets.classes), known, seed=seed)
-    return {one.modalities[0]: one for one in found}
+    scored = evaluate_subsets(data.labels[rows], every, len(data.targets.classes), known, seed=seed)
+    return {one.modalities[0]: one for one in scored}
 
 
-def _round(one: Mapping[str, Any], found: SubsetScore | None, audit: float | None) -> Round:
-    measured = {key: one.get(key) for key in ("added", "confidence", "entropy", "agreement")}
-    waf = score(found.waf) if found else Score(value=None)
-    return Round(round=one["round"], waf=waf, learnt=one["learnt"], audit=audit, **measured)
+def _at(account: Account, number: int) -> Mapping[str, Any]:
+    """A round, or the last one where it ended before."""
+    rounds: Sequence[Mapping[str, Any]] = account["rounds"]
+    return rounds[min(number, len(rounds) - 1)]
 
 
-def _audited(one: Mapping[str, Any], found: Mapping[str, Any], audit: Mapping[str, str]) -> float | None:
+def _round(number: int, found: Sequence[Account], scored: SubsetScore | None, audit: Mapping[str, str]) -> Round:
+    there = [one["rounds"][number] for one in found if number < len(one["rounds"])]
+    learnt = [_at(one, number)["learnt"] for one in found]
+    measured = {key: _mean([one.get(key) for one in there]) for key in MEASURED}
+    return Round(
+        round=number,
+        waf=score(scored.waf) if scored else Score(value=None),
+        learnt={name: float(np.mean([own[name] for own in learnt])) for name in learnt[0]},
+        audit=_mean([_audited(one, audit) for one in there]),
+        **measured,
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _audited(one: Mapping[str, Any], audit: Mapping[str, str]) -> float | None:
     """Share of the labels given in this round that the data's own agree with, over all members."""
     classes = list(one["learnt"])
     pairs = [
@@ -93,15 +124,18 @@ def audit_labels(clips: Sequence[Clip], column: str) -> dict[str, str]:
 
 
 def write_pseudo_labels(file: Path, training: Training) -> bool:
-    """Every pseudo-label of the last round, by fold; False where there was no self-training."""
-    found = told(training)
-    if found is None:
+    """Every pseudo-label of the last round, by fold (and seed, of several); False where there was no self-training."""
+    found = accounts(training)
+    if not found:
         return False
     classes = training.data.targets.classes
+    model = training.model
+    seeds: list[int | None] = [*model.models] if isinstance(model, SeveralSeeds) else []
     written = StringIO()
     table = csv.writer(written, lineterminator="\n")
-    table.writerow(["id", "fold", "label"])
-    for fold, own in enumerate(found["labels"], 1):
-        table.writerows([name, fold, classes[label]] for name, label in own.items())
+    table.writerow(["id", "fold", "label", *(["seed"] if seeds else [])])
+    for seed, one in zip(seeds or [None], found, strict=True):
+        for fold, own in enumerate(one["labels"], 1):
+            table.writerows([name, fold, classes[label], *([seed] if seeds else [])] for name, label in own.items())
     write_text(file, written.getvalue())
     return True
