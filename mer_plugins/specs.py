@@ -95,6 +95,7 @@ PROTOCOLS = [
             "standardise": False,
             "select": "val",
             "modality_dropout": 0.3,
+            "pseudo_from": "ensemble",
         },
         fusion_options={"hidden": 256, "dropout": 0.3, "absent": "zero"},
     ),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mer_core import compose, fit, open_workspace, run
-from mer_core.errors import OptionError
+from mer_core.errors import OptionError, UsageError
 from mer_core.types import FeatureSet
 from mer_core.workflows.fit import Fit
 from mer_plugins.trainers.options import CvOptions
@@ -223,6 +223,36 @@ def test_a_run_reports_rounds_audits_them_and_marks_the_published_way(
     assert all(plain.training.data.labels[rows.index(row)] == -1 for row in tested)
     assert any("--transductive" in line for line in plain.report.findings())
     assert not (tmp_path / "t" / "pseudo_labels.csv").exists()
+
+
+def feature_table(file: Path, labelled: int = 24, unlabelled: int = 36) -> Path:
+    """A feature table whose later clips are of the split ``unlabelled``, though it holds their labels."""
+    features, truth = blobs(labelled, unlabelled)
+    streams = {name: data.values for name, data in features.table.items()}
+    split = ["train"] * labelled + ["unlabelled"] * unlabelled
+    np.savez(file, labels=[CLASSES[one] for one in truth], split=split, **streams)
+    return file
+
+
+def test_the_published_protocol_labels_with_all_folds_and_says_so_beside_its_choice_of_epochs(tmp_path: Path) -> None:
+    wanted = {"self_training": "class-balanced", "pseudo_rounds": 2, "pseudo_per_class": 2, "epochs": 6, "lr": 0.01}
+    table: dict[str, Any] = {"features": feature_table(tmp_path / "clips.npz"), "streams": "audio,video"}
+    settings = {**table, "labels": "labels", "folds": 2, "space": open_workspace(tmp_path / "cache")}
+    found = run(protocol="mer2024", trainer_options=wanted, out=tmp_path / "run", audit_labels="label", **settings)
+    told = found.report.self_training
+    assert told is not None
+    assert told.source == "ensemble"
+    assert [one.audit is not None for one in told.rounds] == [True, True, False]
+    given = found.training.model.summary["self_training"]["rounds"][0]["given"]
+    assert given[0] == given[1], "every fold learns the labels that all of them gave"
+    for curve in found.training.model.summary["curves"]:
+        assert curve["chosen_epoch"] == curve["checked_epochs"][int(np.argmax(curve["selection_waf"]))]
+    score = found.report.metrics.cv
+    assert score is not None
+    assert (score.optimistic, score.contaminated, score.n) == (True, 24, 24)
+    assert not (tmp_path / "run" / "work").exists()
+    with pytest.raises(UsageError, match="nothing in 'truth'"):
+        run(audit_labels="truth", **settings)
 
 
 def test_labels_of_test_clips_stay_hidden_in_folds_of_ones_own() -> None:

@@ -77,7 +77,7 @@ def build_report(
             build.baseline("zero-shot", one.stream, one.evaluation) for one in scores.untrained if one.evaluation
         ),
         tuning=training.model.summary.get("tuning"),
-        self_training=self_training(training, audit_labels(extraction.table.clips, config.audit_labels), config.seed),
+        self_training=self_training(training, audit_labels(extraction.table.clips, config), config.seed),
         failures=build.failures(failures),
         data=_data(config, extraction, training),
         presence=build.presence(

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from mer_core.config import RunConfig
+from mer_core.errors import UsageError
 from mer_core.evaluation import SubsetScore, evaluate_subsets
 from mer_core.files import write_text
 from mer_core.report.build import score
@@ -115,12 +117,24 @@ def _audited(one: Mapping[str, Any], audit: Mapping[str, str]) -> float | None:
     return float(np.mean([truth == guess for truth, guess in pairs])) if pairs else None
 
 
-def audit_labels(clips: Sequence[Clip], column: str) -> dict[str, str]:
-    """Labels that the manifest holds back, by clip id: those of ``column``, for clips that are not learnt from."""
+def audit_labels(clips: Sequence[Clip], config: RunConfig) -> dict[str, str]:
+    """Labels that the data hold back, by clip id: those of the column ``config.audit_labels``.
+
+    That may be the column of labels itself, whose cells are not learnt from where the split is ``unlabelled``.
+
+    Raises:
+        UsageError: no clip has anything there.
+    """
+    column = config.audit_labels
     if not column:
         return {}
-    values = {clip.id: clip.label if column == "label" else clip.meta.get(column) for clip in clips}
-    return {name: str(value) for name, value in values.items() if value not in (None, "")}
+    own = column in {"label", "labels", config.data.columns.get("label")}
+    values = {clip.id: (clip.label if own else None) or clip.meta.get("label" if own else column) for clip in clips}
+    found = {name: str(value) for name, value in values.items() if value not in (None, "")}
+    if not found:
+        columns = ", ".join(dict.fromkeys(name for clip in clips for name in clip.meta)) or "none"
+        raise UsageError(f"--audit-labels: the data have nothing in {column!r}.", f"Other columns: {columns}.")
+    return found
 
 
 def write_pseudo_labels(file: Path, training: Training) -> bool:

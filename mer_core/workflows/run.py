@@ -36,7 +36,7 @@ from mer_core.workflows.predict import unusable
 from mer_core.workflows.predictions import Row, write_predictions
 from mer_core.workflows.preflight import check_start
 from mer_core.workflows.pseudo_labels import FILE as PSEUDO_LABELS
-from mer_core.workflows.pseudo_labels import write_pseudo_labels
+from mer_core.workflows.pseudo_labels import audit_labels, write_pseudo_labels
 from mer_core.workflows.run_rows import prediction_rows
 from mer_core.workflows.run_targets import RunTargets, run_targets
 from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out, score_rows
@@ -128,6 +128,7 @@ def run_config(
     began = time.monotonic()
     table = load_data(config.data, space)
     refuse_untrainable(table, config)
+    audit_labels(table.clips, config)  # refuses a column that is not there
     folder = make_folder(out)
     if not (folder / "config.toml").is_file():
         write_config(config, folder / "config.toml")
