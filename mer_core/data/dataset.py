@@ -7,16 +7,16 @@ A manifest is a CSV, TSV, JSON Lines or Parquet file with a column ``id`` and an
 from __future__ import annotations
 
 import difflib
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from mer_core.data.cells import Cells
 from mer_core.data.columns import COLUMNS, CONTENT_COLUMNS, column_names, column_notes
 from mer_core.data.folders import FoundClip, find_media, one_file
-from mer_core.data.splits import UNUSED_LABEL_SPLIT, read_split
-from mer_core.data.tables import TABLE_SUFFIXES, Finding, Row, Table, cell_text, read_table
+from mer_core.data.splits import UNUSED_LABEL_SPLIT
+from mer_core.data.tables import TABLE_SUFFIXES, Finding, Row, Table, read_table
 from mer_core.data.target_columns import (
     NO_TARGETS,
     TargetColumns,
@@ -29,7 +29,7 @@ from mer_core.data.vocabulary import class_order, find_typos, quoted
 from mer_core.data.votes import normalise_with_votes
 from mer_core.errors import DataError, UsageError
 from mer_core.target_choice import Names
-from mer_core.types import SPLITS, Clip, TargetSpec
+from mer_core.types import Clip, TargetSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def _scan_table(table: Table, columns: Mapping[str, str], wanted: TargetColumns)
 
 
 def _read_row(row: Row, names: Mapping[str, str], wanted: TargetColumns, base: Path, findings: list[Finding]) -> Clip:
-    cells = _Cells(row, names, findings)
+    cells = Cells(row, names, findings)
     known = {*names.values(), *wanted.columns}
     meta = {key: None if value != value else value for key, value in row.cells.items() if key not in known}
     clip = Clip(
@@ -179,7 +179,7 @@ def _read_row(row: Row, names: Mapping[str, str], wanted: TargetColumns, base: P
     return read_targets(row, wanted, _checked(clip, cells), findings)
 
 
-def _checked(clip: Clip, cells: _Cells) -> Clip:
+def _checked(clip: Clip, cells: Cells) -> Clip:
     if clip.start is not None and clip.end is not None and clip.start >= clip.end:
         message = f"start {clip.start:g} s is not before end {clip.end:g} s"
         cells.complain("start", "segment", message, "Give start and end in seconds from the file's beginning.")
@@ -195,65 +195,6 @@ def _no_content(names: Mapping[str, str]) -> list[Finding]:
     message = "there is no column video, audio or text, so there is nothing to extract features from"
     remedy = "Add one of them, or say which column it is, e.g. --column video=path."
     return [Finding(None, None, "warning", "no-modality", message, remedy)]
-
-
-class _Cells:
-    """The known cells of one row; what cannot be read becomes a finding and None."""
-
-    def __init__(self, row: Row, names: Mapping[str, str], findings: list[Finding]) -> None:
-        self._row, self._names, self._findings = row, names, findings
-        self.id = ""
-        self.id = self.words("id") or self._nameless()
-
-    @property
-    def may_hold_content(self) -> bool:
-        """Whether the table has a column for video, audio or text at all."""
-        return any(name in self._names for name in CONTENT_COLUMNS)
-
-    def words(self, ours: str) -> str | None:
-        """The cell of our column ``ours`` as text, None if empty."""
-        try:
-            return cell_text(self._row.cells.get(self._names.get(ours, "")))
-        except TypeError as error:
-            self.complain(ours, "cell", f"holds a {error}, not text or a number", "Write one value in each cell.")
-            return None
-
-    def text(self, ours: str) -> str | None:
-        """Like :meth:`words`; ``nan`` and ``<NA>``, as pandas writes gaps, count as empty too."""
-        found = self.words(ours)
-        return None if found is not None and found.casefold() in ("nan", "<na>") else found
-
-    def seconds(self, ours: str) -> float | None:
-        """The cell as a time in seconds, at least 0."""
-        found = self.text(ours)
-        try:
-            value = float(found) if found is not None else None
-        except ValueError:
-            value = math.nan
-        if value is None or (math.isfinite(value) and value >= 0):
-            return value
-        self.complain(ours, "segment", f"{found!r} is not a time in seconds", "Write it like 62.5, or leave it empty.")
-        return None
-
-    def split(self) -> str | None:
-        """The cell ``split`` as one of :data:`mer_core.types.SPLITS`."""
-        found = self.text("split")
-        split = read_split(found) if found is not None else None
-        if found is not None and split is None:
-            close = difflib.get_close_matches(found.casefold(), SPLITS, n=1)
-            guess = f"Did you mean {close[0]!r}? " if close else ""
-            remedy = f"{guess}Write {', '.join(SPLITS[:-1])} or {SPLITS[-1]}, or leave it empty."
-            self.complain("split", "unknown-split", f"unknown split {found!r}", remedy)
-        return split
-
-    def complain(self, ours: str | None, kind: str, message: str, remedy: str, level: str = "error") -> None:
-        """Add a finding about this row; ``ours`` is the column it is about."""
-        column = self._names.get(ours, ours) if ours else None
-        self._findings.append(Finding(self._row.number, self.id or None, level, kind, message, remedy, column))
-
-    def _nameless(self) -> str:
-        self.complain("id", "empty-id", "the id is empty", "Give every clip an id of its own.")
-        return f"(row {self._row.number})"
 
 
 def _media_path(base: Path, cell: str | None) -> Path | None:
