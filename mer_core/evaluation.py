@@ -127,6 +127,7 @@ def evaluate_predictions(
     folds: Sequence[int] | None = None,
     seeds: SeedGuesses | None = None,
     probabilities: ArrayLike | None = None,
+    list_groups: bool = False,
     n: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -136,7 +137,8 @@ def evaluate_predictions(
     Groups (``unit`` is their name in the report) are resampled if every scored clip has one and
     there are at least two; otherwise clips are, and ``note`` says why. ``folds`` [N], the fold that
     scored each clip (from 0), adds the score of each fold, named from 1; ``seeds`` adds those of each seed,
-    ``probabilities`` [N, C] or [S, N, C] say how well they fit what happened.
+    ``probabilities`` [N, C] or [S, N, C] say how well they fit what happened. The score of each group is
+    listed where there are fewer than ten, or if ``list_groups``.
 
     Raises:
         DataError: if no clip is labelled, or a prediction is not one of the classes.
@@ -150,7 +152,7 @@ def evaluate_predictions(
     truth, guess, size = truth[kept], guess[..., kept], len(classes)
     names, note = usable_groups(groups, kept, unit)
     found = scores(truth, guess, size)
-    listed = per_group(truth, guess, size, names) if names and len(set(names)) < FEW_GROUPS else ()
+    listed = names is not None and (list_groups or len(set(names)) < FEW_GROUPS)
     return Evaluation(
         classes=tuple(classes),
         scores=found,
@@ -161,7 +163,7 @@ def evaluate_predictions(
         level=level,
         chance=float(((found.support / found.n) ** 2).sum()),
         note=note,
-        per_group=listed,
+        per_group=per_group(truth, guess, size, names) if listed and names else (),
         folds=() if folds is None else per_group(truth, guess, size, [str(folds[i] + 1) for i in kept.tolist()]),
         seeds=None if seeds is None else score_seeds(truth, seeds.of(kept), size, names, n, seed, level),
         calibration=None

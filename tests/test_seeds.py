@@ -14,6 +14,8 @@ from mer_core import FeatureSet, Fit, fit, load_fit, open_workspace
 from mer_core.cli.app import run_app
 from mer_core.confusions import scores
 from mer_core.evaluation import bootstrap, evaluate_predictions, evaluate_subsets, paired_difference, weighted_f1
+from mer_core.report.build import section
+from mer_core.report.words import each_group
 from mer_core.testing.tables import feature_set
 from mer_core.workflows.pseudo_labels import self_training, write_pseudo_labels
 from mer_core.workflows.seeds import SeveralSeeds
@@ -201,3 +203,17 @@ def test_rounds_of_self_training_are_averaged_and_every_seeds_labels_kept(tmp_pa
         rows = list(csv.DictReader(stream))
     assert {row["seed"] for row in rows} == {"0", "1"}
     assert {row["fold"] for row in rows} == {"1", "2"}
+
+
+def test_leaving_one_speaker_out_lists_every_speaker_by_name() -> None:
+    made = feature_set(56, signal=1.2)
+    data = replace(made, groups=tuple(f"s{i % 14}" for i in range(56)))
+    found = fit(data, folds="loo", fusion="concat", trainer_options={"epochs": 2}).evaluation
+    assert [one.name for one in found.per_group] == [f"s{k}" for k in range(14)]
+    assert {one.n for one in found.per_group} == {4}
+    assert found.folds == ()
+    told = each_group(section(found).per_group)
+    low, high = (pick(one.waf for one in found.per_group) for pick in (min, max))
+    assert told.startswith(f"from {low:.2f} (s")
+    assert f"to {high:.2f} (s" in told
+    assert each_group(section(found).per_group[:2]).count(",") == 1

@@ -16,7 +16,7 @@ from mer_core.cli.trials import trials
 from mer_core.cli.values import target_tables
 from mer_core.names import readable
 from mer_core.report.seeds import told
-from mer_core.report.words import count, fitted, size
+from mer_core.report.words import count, each_group, fitted, size
 
 if TYPE_CHECKING:
     from mer_core.report.model import RunReport, Section, Stream
@@ -70,8 +70,7 @@ def print_section(title: str, section: Section, console: Console) -> None:
     console.print(_scores(title, section))
     console.print(_classes(section))
     if section.per_group:
-        each = ", ".join(f"{line.name} {_number(line.waf)}" for line in section.per_group)
-        console.print(Text.assemble((f"WAF of each {section.unit}: ", "dim"), each))
+        console.print(Text.assemble((f"WAF of each {section.unit}: ", "dim"), each_group(section.per_group)))
     if section.seeds:
         console.print(Text(f"{told(section.seeds)}.", "dim"))
 

@@ -83,7 +83,7 @@ def finding(name: str, found: Calibration | None, level: float, calibrated: bool
     if found is None or not found.verdict:
         return
     hint = {True: " Its members have temperatures, fitted on training clips.", None: ""}
-    hint[False] = " The option --calibrate fits a temperature for each member on training clips; answers stay the same."
+    hint[False] = " The option --calibrate fits a temperature for each member, on training clips."
     yield (
         f"{name}: the probabilities are {found.verdict}: {number(found.confidence, 2)} on average, where"
         f" {number(found.accuracy, 2)} of the answers are right (difference {number(found.gap.value, sign=True)},"

@@ -17,6 +17,7 @@ from mer_core.report.words import number
 from mer_core.types import MODALITIES
 
 MOST_SUBSETS = 31
+MOST_GROUPS = 40
 
 
 def score_strip(score: Score, chance: float | None = None) -> Markup:
@@ -40,10 +41,12 @@ def class_bars(section: Section) -> Markup:
 
 
 def group_dots(lines: Sequence[GroupLine], what: str, chance: float | None) -> Markup:
-    """WAF of each speaker, or of each fold."""
-    prefix = "fold " if what == "fold" else ""
+    """WAF of each speaker, or of each fold; of many, the lowest and the highest ones."""
+    prefix, half = "fold " if what == "fold" else "", MOST_GROUPS // 2
+    ranked = sorted(lines, key=lambda one: one.waf or 0.0)
+    shown = lines if len(lines) <= MOST_GROUPS else [*ranked[:half], *ranked[-half:]]
     rows = [
-        Dot(label=prefix + one.name, value=one.waf, right=f"{number(one.waf, 2)}  (n = {one.n:,})") for one in lines
+        Dot(label=prefix + one.name, value=one.waf, right=f"{number(one.waf, 2)}  (n = {one.n:,})") for one in shown
     ]
     return dot_plot(rows, f"WAF of each {what}", chance)
 

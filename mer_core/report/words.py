@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mer_core.report.model import RunReport, Section, Stream, Transcripts
+    from collections.abc import Sequence
+
+    from mer_core.report.model import GroupLine, RunReport, Section, Stream, Transcripts
     from mer_core.report.parts import Score
 
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -69,6 +71,20 @@ def bounds(score: Score) -> str:
     if score.low is None or score.high is None:
         return "no interval"
     return f"{number(score.low)} to {number(score.high)}"
+
+
+MOST_NAMED = 12
+
+
+def each_group(lines: Sequence[GroupLine]) -> str:
+    """``8 0.42, 11 0.51``; of many the lowest, the middle and the highest: ``from 0.42 (8) to 0.93 (3), ...``."""
+    if len(lines) <= MOST_NAMED:
+        return ", ".join(f"{line.name} {number(line.waf, 2)}" for line in lines)
+    ranked = sorted(lines, key=lambda line: line.waf or 0.0)
+    low, middle, high = (
+        f"{number(line.waf, 2)} ({line.name})" for line in (ranked[0], ranked[len(ranked) // 2], ranked[-1])
+    )
+    return f"from {low} to {high}, in the middle {middle}; all {len(lines)} are in report.json"
 
 
 def percent(level: float) -> str:

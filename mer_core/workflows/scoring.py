@@ -107,8 +107,11 @@ def score_held_out(
 
 
 def score_out_of_fold(found: OutOfFold, data: FeatureSet, unit: str, seed: int) -> Evaluation:
-    """Metrics over all validated clips, with intervals over groups where they are known."""
-    rows = found.rows
+    """Metrics over all validated clips, with intervals over groups where they are known.
+
+    Where each fold leaves one group out, its score is listed by the group's name.
+    """
+    rows, alone = found.rows, one_group_each(data)
     return evaluate_predictions(
         data.labels[rows],
         found.guesses[..., rows],
@@ -117,7 +120,8 @@ def score_out_of_fold(found: OutOfFold, data: FeatureSet, unit: str, seed: int) 
         unit=unit,
         seeds=found.seed_guesses(rows),
         probabilities=(found.probabilities if found.each is None else found.each)[..., rows, :],
-        folds=[int(found.fold[row]) for row in rows] if len(data.folds) > 1 else None,
+        folds=[int(found.fold[row]) for row in rows] if len(data.folds) > 1 and not alone else None,
+        list_groups=alone,
         seed=seed,
     )
 
@@ -145,6 +149,14 @@ def groups_of(data: FeatureSet, rows: NDArray[np.int64]) -> list[str | None] | N
     """The group of each of ``rows``, None where it is unknown; None where no clip has one."""
     found = [] if data.groups is None else [data.groups[row] or None for row in rows]
     return found if any(found) else None
+
+
+def one_group_each(data: FeatureSet) -> bool:
+    """Whether each of several folds holds out one group, and each another."""
+    if data.groups is None or len(data.folds) < 2:
+        return False
+    held = [{data.groups[row] for row in fold.val} for fold in data.folds]
+    return all(len(one) == 1 for one in held) and len(set.union(*held) - {""}) == len(held)
 
 
 def subsets_of(modalities: Sequence[str]) -> list[tuple[str, ...]]:
