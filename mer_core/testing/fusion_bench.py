@@ -242,12 +242,16 @@ def _check_part(name: str, part: object, shape: tuple[int, ...]) -> None:
 
 
 def loss_of(module: nn.Module, batch: Batch) -> Tensor:
+    """What a trainer minimises on ``batch``, see :func:`loss_from`."""
+    return loss_from(ask(module, batch))
+
+
+def loss_from(out: FusionOutput) -> Tensor:
     """What a trainer minimises: cross entropy on made-up labels, plus squares of values, plus auxiliary losses.
 
     That of each head is added, its clips multiplied by their weights.
     """
-    out = ask(module, batch)
-    main = Head(out.logits, out.values, out.logits.new_ones(len(batch)))
+    main = Head(out.logits, out.values, out.logits.new_ones(len(out.logits)))
     return torch.stack([*map(_head_loss, (main, *out.heads.values())), *out.losses.values()]).sum()
 
 
