@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -495,18 +493,12 @@ def test_a_damaged_checkpoint_is_not_used(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes left behind, started as torch's launcher does it (whose own start takes longer than they)."""
+    """What two processes left behind, told of each other as torch's launcher does it (whose own start takes longer)."""
     folder = tmp_path_factory.mktemp("two")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(one.getsockname()[1])}
     command = [sys.executable, "-m", "tests.tuning_toy", str(folder / "two.pt"), str(folder)]
-    running = []
-    for rank in ("0", "1"):
-        environment = {**os.environ, **told, "OMP_NUM_THREADS": "1", "RANK": rank, "LOCAL_RANK": rank}
-        running.append(subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
-    said = [process.communicate(timeout=120)[1] for process in running]
-    assert [process.returncode for process in running] == [0, -signal.SIGKILL], said
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
     return folder
 
 

@@ -1,9 +1,10 @@
-"""A model with what the tuning loop asks for, and clips whose colour is their class. Run as a script: one process."""
+"""A model with what the tuning loop asks for, and clips whose colour is their class. Run as a script: two processes."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -110,7 +111,29 @@ def tuning(
 
 
 def main(out: str, folder: str) -> None:
-    """As a launcher starts it: the first process writes what all learnt; the second fits alone and dies of it."""
+    """Two processes as a launcher starts them, but with one import of torch; ends well if the second was killed."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    os.environ |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.optim.AdamW(Toy().parameters())  # imports as much again as torch has
+    second = os.fork()  # nothing has started a thread yet
+    os.environ["RANK"] = os.environ["LOCAL_RANK"] = "0" if second else "1"
+    if not second:
+        serve(out, folder)
+        os._exit(0)
+    try:
+        serve(out, folder)
+    except BaseException:
+        os.kill(second, signal.SIGKILL)
+        raise
+    status = os.waitpid(second, 0)[1]
+    if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
+        raise SystemExit(f"the second process ended with the status {status}")
+
+
+def serve(out: str, folder: str) -> None:
+    """The first process writes what all learnt; the second fits alone and dies of it."""
     model = Toy()
     samples, labels = clips()
     run = tuning(model, samples, labels, choose=range(6), batch=3)
