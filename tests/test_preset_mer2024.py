@@ -43,7 +43,7 @@ def mer(weights: Path, server: Server, out: Path, *more: str) -> dict[str, Any]:
 
 
 def test_on_the_sample(tmp_path: Path, weights: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = ["-o", "sample.clips=24", "-o", "clip.count=2", "-o", "emovclip.frames=2", "-o", "emovclip.jitter=1"]
+    small = ["-o", "sample.clips=18", "-o", "clip.count=2", "-o", "emovclip.frames=2", "-o", "emovclip.jitter=1"]
     report = mer(weights, server, tmp_path / "run", "--modalities", "speech,image,video,text", "--folds", "2", *small)
     assert {one["name"]: one["dim"] for one in report["streams"]} == WIDTHS
     assert {one["name"]: one["fits"] for one in report["streams"]}["video:emovclip"] == 2
