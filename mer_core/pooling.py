@@ -154,7 +154,7 @@ def count_nonfinite(values: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.int6
     """Non-finite cells per column [D] of ``values`` [N, D] within ``rows``."""
     chosen = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, np.int64)
     found = np.zeros(values.shape[1], np.int64)
-    for part in blocks_of(chosen, values.shape[1]):
+    for part in _blocks_of(chosen, values.shape[1]):
         found += (~np.isfinite(values[part])).sum(axis=0)
     return found
 
@@ -186,7 +186,7 @@ def _median(block: NDArray[Any]) -> NDArray[np.float32]:
     return middle
 
 
-def blocks_of(rows: NDArray[np.int64], dim: int) -> Iterator[NDArray[np.int64]]:
+def _blocks_of(rows: NDArray[np.int64], dim: int) -> Iterator[NDArray[np.int64]]:
     """``rows`` of an array of ``dim`` columns in parts of some megabytes."""
     size = max(1, _CELLS // max(1, dim))
     return (rows[start : start + size] for start in range(0, len(rows), size))
@@ -198,7 +198,7 @@ def _block_moments(
     """:func:`_moments` of ``rows``, block after block; those of two blocks are joined as in Chan et al. (1979)."""
     mean = square = np.zeros(values.shape[1])
     count = 0
-    for part in blocks_of(rows, values.shape[1]):
+    for part in _blocks_of(rows, values.shape[1]):
         block = np.asarray(values[part], np.float64)
         block = np.where(np.isfinite(block), block, median)
         own, away = block.mean(axis=0), block.mean(axis=0) - mean
