@@ -225,7 +225,9 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
     data, disk, training = document["data"], document["disk"], document["training"]
     counts = f"{count(data['clips'], 'clip')}, {data['labelled']} labelled, {data['test']} test"
     console.print(f"[bold]Data[/]      {readable(data['source'])}: {counts}")
-    console.print(f"[bold]Classes[/]   {', '.join(data['classes'])}")
+    console.print(f"[bold]Classes[/]   {', '.join(data['classes']) or 'none'}{' (votes)' if data['votes'] else ''}")
+    if data["values"]:
+        console.print(f"[bold]Values[/]    {', '.join(data['values'])}")
     for name, stream in document["streams"].items():
         console.print(
             f"[bold]Stream[/]    {name}: extract {count(stream['extract'], 'clip')}, reuse {stream['reuse']:,}"

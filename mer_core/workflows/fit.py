@@ -71,7 +71,7 @@ class FittedModel:
     def labels(self, features: FeatureSet) -> list[str | None]:
         """The likeliest class of each clip, None where there is nothing to tell it from."""
         rows = self.predict(features)
-        unknown = np.isnan(rows).any(axis=1) | (not self.classes)
+        unknown = np.isnan(rows).any(axis=1).tolist() if self.classes else [True] * len(rows)
         return [
             None if nothing else self.classes[int(row.argmax())] for row, nothing in zip(rows, unknown, strict=True)
         ]

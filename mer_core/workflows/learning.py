@@ -64,12 +64,20 @@ def learn(extraction: Extraction, space: Workspace) -> Learning:
     learners = tuple(job for job in extraction.learners if job.name not in given)
     if not learners:
         return Learning(extraction=found, fits=fits)
+    _refuse_unlabelled(found, learners)
     rows, plan, learnt = fit_all(_means(found, space, learners))
     found = ask(found, learnt, space)
     rows, plan = restricted(plan, rows, found.features)
     if not learnable(found.features)[rows].any():
         raise TooLittleDataError(NOTHING, " ".join(found.warnings))
     return Learning(extraction=found, rows=rows, plan=plan, fits={**fits, **learnt})
+
+
+def _refuse_unlabelled(extraction: Extraction, learners: Sequence[ExtractorJob]) -> None:
+    """Refuse to fit extractors, which learn from labels, where there are values or votes alone."""
+    if not (extraction.features.labels >= 0).any():
+        what = f"{learners[0].name} learns from labels, and no clip has one."
+        raise TooLittleDataError(what, "Fill in the label column, or leave the extractor out.")
 
 
 def given_states(config: RunConfig, jobs: Sequence[ExtractorJob]) -> dict[str, FittedState]:

@@ -34,6 +34,8 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
             "labelled": len(labelled),
             "test": sum(c.split == "test" for c in table.clips),
             "classes": list(table.targets.classes),
+            "values": list(table.targets.values),
+            "votes": table.targets.votes,
             "notes": list(table.notes),
         },
         "streams": {
