@@ -172,7 +172,7 @@ class Model(Protocol):
     ``contaminated`` (true if members learnt what they could only know from clips that others hold out),
     ``selection`` (how what is kept was chosen: ``last``, ``inner``, ``val`` ...), ``optimistic`` (true if
     scored clips had a part in that), ``parameters``, ``epochs``, ``steps``, ``members``, ``curves`` per fold,
-    ``imputed`` cells by stream, ``notes`` and ``options``.
+    ``imputed`` cells by stream, ``temperatures``, ``notes`` and ``options``.
     """
 
     def predict(self, features: Mapping[str, StreamData], fold: int | None = None) -> NDArray[np.float64]:
