@@ -13,7 +13,10 @@ from mer_core.cli.output import print_json, stdout_console
 from mer_core.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mer_core.store import FeatureStore, TableInfo
+    from mer_core.workflows.kept_fits import KeptFit
 
 app = typer.Typer(help="See and tidy the feature store.", no_args_is_help=True)
 DAY = 86400.0
@@ -26,15 +29,23 @@ def _store(cache: Path | None) -> FeatureStore:
     return FeatureStore(open_cache(cache).features)
 
 
+def _states(cache: Path | None) -> Path:
+    """Where fits of supervised extractors are."""
+    from mer_core.workflows.places import open_cache
+
+    return open_cache(cache).states
+
+
 @app.command("list")
 def list_features(cache: CacheFlag = None, json: Json = False) -> None:
     """List the tables of the store: one per extractor and way of using it."""
     from rich.table import Table
 
-    from mer_core.report.words import size
+    from mer_core.report.words import count, size
+    from mer_core.workflows.kept_fits import kept_fits
 
     store = _store(cache)
-    tables = store.tables()
+    tables, fits = store.tables(), kept_fits(_states(cache))
     if json:
         print_json([_row(info) for info in tables])
         return
@@ -50,6 +61,8 @@ def list_features(cache: CacheFlag = None, json: Json = False) -> None:
         shown.add_row(info.name, version, *counts, used, info.fingerprint)
     console.print(shown)
     console.print(f"[dim]{store.root}, {size(sum(info.bytes for info in tables))}[/]", soft_wrap=True)
+    if fits:
+        console.print(f"[dim]beside it: {count(len(fits), 'fit')} of supervised extractors, {size(_bytes(fits))}[/]")
 
 
 @app.command("show")
@@ -84,38 +97,52 @@ def prune(
     cache: CacheFlag = None,
     json: Json = False,
 ) -> None:
-    """Remove tables by name or age, and what broken writers left behind."""
+    """Remove tables and fits of supervised extractors by name or age, and what broken writers left behind."""
     from mer_core.report.words import count, size
+    from mer_core.workflows.kept_fits import kept_fits, prune_fits
 
-    store = _store(cache)
-    chosen = {info.fingerprint for info in _matching(store, name)} if name else None
+    store, states, called, now = _store(cache), _states(cache), name or "", time.time()
+    if name and not any(fit.is_called(name) for fit in kept_fits(states)):
+        _matching(store, name)  # which says what there is
 
-    def goes(info: TableInfo) -> bool:
-        named = chosen is not None and info.fingerprint in chosen
-        old = days is not None and time.time() - info.used >= days * DAY
-        return (named and (days is None or old)) or (chosen is None and old)
+    def goes(meant: bool, used: float) -> bool:
+        return meant and (now - used >= days * DAY if days is not None else name is not None)
 
-    gone = store.prune(goes, dry_run=dry_run)
+    gone = store.prune(lambda info: goes(_is_called(info, called), info.used), dry_run=dry_run)
+    fits = prune_fits(states, lambda fit: goes(fit.is_called(called), fit.used), dry_run=dry_run)
     if json:
-        print_json({"tables": [_row(info) for info in gone.tables], "files": gone.files, "bytes": gone.bytes})
+        rows = [{"digest": fit.digest, "extractor": fit.name, "clips": fit.clips, "bytes": fit.bytes} for fit in fits]
+        tables = [_row(info) for info in gone.tables]
+        print_json({"tables": tables, "fits": rows, "files": gone.files, "bytes": gone.bytes + _bytes(fits)})
         return
-    verb = "Would remove" if dry_run else "Removed"
     console = stdout_console()
     for info in gone.tables:
         console.print(f"  {info.name} {info.fingerprint}: {count(info.rows, 'clip')}")
-    parts = f"{count(len(gone.tables), 'table')} and {count(gone.files, 'leftover file')}"
-    console.print(f"{verb} {parts}, {size(gone.bytes)}.")
+    for fit in fits:
+        console.print(
+            f"  fit of {fit.name} to {count(fit.clips, 'clip')}" if fit.name else "  unfinished fit", fit.digest
+        )
+    parts = f"{count(len(gone.tables), 'table')}, {count(len(fits), 'fit')} and {count(gone.files, 'leftover file')}"
+    console.print(f"{'Would remove' if dry_run else 'Removed'} {parts}, {size(gone.bytes + _bytes(fits))}.")
     if name is None and days is None:
-        console.print("[dim]Name a plugin or give --days to remove whole tables.[/]")
+        console.print("[dim]Name a plugin or give --days to remove whole tables and fits.[/]")
+
+
+def _bytes(fits: Sequence[KeptFit]) -> int:
+    return sum(fit.bytes for fit in fits)
 
 
 def _matching(store: FeatureStore, name: str) -> list[TableInfo]:
     tables = store.tables()
-    found = [i for i in tables if name in (i.name, i.name.partition("@")[0]) or i.fingerprint.startswith(name)]
+    found = [info for info in tables if _is_called(info, name)]
     if not found:
         names = sorted({i.name.partition("@")[0] for i in tables})
         raise UsageError(f"the store has no table {name!r}.", f"There are: {', '.join(names) or 'none yet'}.")
     return found
+
+
+def _is_called(info: TableInfo, name: str) -> bool:
+    return name in (info.name, info.name.partition("@")[0]) or info.fingerprint.startswith(name)
 
 
 def _row(info: TableInfo) -> dict[str, Any]:

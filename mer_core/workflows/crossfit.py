@@ -107,7 +107,7 @@ class CrossFitting:
             seed=self.config.seed,
         )
         entry = self.space.catalogue.entry(ExtractorSpec, self.config.streams[job.name].extractor)
-        folder, device = self.space.cache.fits / "states", pick_device(self.config.device)
+        folder, device = self.space.cache.states, pick_device(self.config.device)
         progress = fit_progress(self.space.progress, self.space.notice, told)
         return fit_extractor(job, entry, lesson, clips, folder, device, progress)
 

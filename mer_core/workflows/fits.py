@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from mer_core.engine import ExtractorJob
 from mer_core.engine.answers import make_instance
 from mer_core.errors import PluginError, TooLittleDataError, UsageError
 from mer_core.files import writing
-from mer_core.fitted import FittedState, find_state, save_state
+from mer_core.fitted import FACTS, FittedState, find_state, save_state
 from mer_core.protocols import Progress
 from mer_core.spec import digest
 from mer_core.store.locks import locked
@@ -105,6 +106,7 @@ def fit_extractor(
     home = folder if whole else folder / name
     known = _known(home, facts)
     if known is not None:
+        _mark_used(known, whole)
         return known
     clips.fill()
     with alone(home / WORK / LOCK, progress) if keep else nullcontext():
@@ -191,6 +193,13 @@ def _known(home: Path, facts: Mapping[str, Any]) -> FittedState | None:
     if known is not None:
         _refuse_another(known, facts)
     return known
+
+
+def _mark_used(known: FittedState, whole: bool) -> None:
+    """Note in the cache that a fit was needed now, for whoever prunes by age."""
+    if not whole:
+        with suppress(OSError):  # a cache that can only be read serves as well
+            os.utime(known.folder / FACTS)
 
 
 def _refuse_another(known: FittedState, facts: Mapping[str, Any]) -> None:

@@ -33,6 +33,11 @@ class Cache:
         return self.root / "fits"
 
     @property
+    def states(self) -> Path:
+        """What they learnt, a folder for each fit."""
+        return self.fits / "states"
+
+    @property
     def large(self) -> Path:
         """Tables that are too large for memory, while a process uses them."""
         return self.root / "large"
