@@ -35,8 +35,13 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def sample_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for all tests that need the sample, so that it is made once."""
-    return tmp_path_factory.mktemp("shared-cache")
+    """One cache for all tests that need the sample; the clips in it are made once for all of pytest's processes."""
+    cache, base = tmp_path_factory.mktemp("shared-cache"), tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        made = base.parent / "shared-datasets"
+        made.mkdir(exist_ok=True)
+        (cache / "datasets").symlink_to(made, target_is_directory=True)
+    return cache
 
 
 @pytest.fixture(scope="session")

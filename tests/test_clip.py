@@ -486,6 +486,9 @@ def test_all_weights_are_renamed(tiny: Path) -> None:
 
 @conformance("clip")
 def test_clip_contract(check: BoundCheck, tiny: Path) -> None:
+    """But for the fresh process, which imports open_clip for long: that of emovclip reads the same checkpoint."""
+    if check.check.name in ("spawned", "offline"):
+        pytest.skip("checked with emovclip")
     check(options={"model": str(tiny)})
 
 

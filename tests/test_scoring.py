@@ -75,7 +75,7 @@ def test_fusion_beats_the_best_single_modality_on_the_sample(seed: int, sample_c
     space = open_workspace(sample_cache)
 
     def waf(*modalities: str) -> float:
-        sample = {"seed": seed, "seconds": 1.0}
+        sample = {"seed": seed, "seconds": 0.6}
         settings: dict[str, Any] = {"options": {"sample": sample}, "trainer_options": {"epochs": 50}}
         training = train(extract("sample", modalities=modalities, space=space, **settings), space=space)
         found = out_of_fold(training.model, training.data)
