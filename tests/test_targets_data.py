@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mer_core import compose, read_features
 from mer_core.data.dataset import ClipTable, load_clips, scan_clips
@@ -39,6 +40,15 @@ def features_of(table: ClipTable) -> FeatureSet:
     return feature_set(table, {}, [None] * len(table.clips))
 
 
+def same(found: NDArray[np.float64] | None, expected: list[Any] | NDArray[np.float64]) -> None:
+    np.testing.assert_allclose(known(found), np.asarray(expected, np.float64))
+
+
+def known(found: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    assert found is not None
+    return found
+
+
 def test_columns_become_values_and_votes(tmp_path: Path) -> None:
     table = load(tmp_path, values="valence", votes="vote_*")
     clips = {clip.id: clip for clip in table.clips}
@@ -67,16 +77,16 @@ def test_what_nobody_may_learn_from_reaches_no_trainer(tmp_path: Path) -> None:
     assert (table.clips[4].values, table.clips[4].votes, table.clips[4].label) == ({}, {}, None)
     assert table.clips[4].meta["label"] == "sad"
     found = features_of(table)
-    np.testing.assert_allclose(found.values, [[0.5], [-1], [NAN], [NAN], [NAN], [1.5]])
-    np.testing.assert_allclose(found.votes[:3], [[0, 0.75, 0.25], [1 / 3, 0, 2 / 3], [0, 0.5, 0.5]])
-    assert np.isnan(found.votes[3:5]).all()
+    same(found.values, [[0.5], [-1], [NAN], [NAN], [NAN], [1.5]])
+    same(known(found.votes)[:3], [[0, 0.75, 0.25], [1 / 3, 0, 2 / 3], [0, 0.5, 0.5]])
+    assert np.isnan(known(found.votes)[3:5]).all()
     hidden = hide_test(found)
-    assert np.isnan(hidden.values[[3, 5]]).all()
-    assert np.isnan(hidden.votes[[3, 5]]).all()
+    assert np.isnan(known(hidden.values)[[3, 5]]).all()
+    assert np.isnan(known(hidden.votes)[[3, 5]]).all()
     assert learnable(hidden).tolist() == [True, True, True, False, False, False]
     part = take(found, np.array([5, 0]))
-    np.testing.assert_allclose(part.values, [[1.5], [0.5]])
-    np.testing.assert_allclose(part.votes, found.votes[[5, 0]])
+    same(part.values, [[1.5], [0.5]])
+    same(part.votes, known(found.votes)[[5, 0]])
 
 
 @pytest.mark.parametrize("votes", ["vote_*", "vote_anger,vote_HAP,vote_neutral", "angry=vote_anger,HAP=vote_HAP"])
@@ -181,10 +191,10 @@ def test_arrays_of_a_table(tmp_path: Path) -> None:
         assert found.targets.values == ("valence", "pair_0", "pair_1")
         assert found.votes is not None
         assert found.values is not None
-        np.testing.assert_allclose(found.votes[[0, 3]], [[0.4, 0.4, 0.2], [0.8, 0.2, 0]])
-        assert np.isnan(found.votes[[1, 9]]).all()
-        assert np.isnan(found.values[9]).all()
-        assert np.isnan(found.values[3, 0])
+        same(known(found.votes)[[0, 3]], [[0.4, 0.4, 0.2], [0.8, 0.2, 0]])
+        assert np.isnan(known(found.votes)[[1, 9]]).all()
+        assert np.isnan(known(found.values)[9]).all()
+        assert np.isnan(known(found.values)[3, 0])
         assert found.values[2].tolist() == [2, 4, 5]
         assert found.labels[:3].tolist() == ([-1, -1, 2] if labels else [0, 1, 2])
         assert found.labels[9] == -1
@@ -216,8 +226,8 @@ def test_composed_targets() -> None:
     found = compose(streams, votes=votes, values=values, splits=splits, classes=["sad", "happy"])
     assert found.labels.tolist() == [-1, 1, -1, -1]
     assert (found.targets.classes, found.targets.values, found.targets.votes) == (("sad", "happy"), ("valence",), True)
-    np.testing.assert_allclose(found.votes, [[0.5, 0.5], [0, 1], [NAN, NAN], [NAN, NAN]])
-    np.testing.assert_allclose(found.values, [[0.5], [NAN], [1], [NAN]])
+    same(found.votes, [[0.5, 0.5], [0, 1], [NAN, NAN], [NAN, NAN]])
+    same(found.values, [[0.5], [NAN], [1], [NAN]])
     assert compose(streams, votes=votes).targets.classes == ("0", "1")
     assert compose(streams, values={"valence": np.ones(4)}).targets.classes == ()
 

@@ -34,7 +34,7 @@ def compose(
     ids: Iterable[str | int] | None = None,
     classes: Sequence[str] | None = None,
     votes: ArrayLike | None = None,
-    values: Mapping[str, ArrayLike] | None = None,
+    values: Mapping[str, ArrayLike | Sequence[float | None]] | None = None,
 ) -> FeatureSet:
     """A feature set of N clips from arrays.
 

@@ -70,11 +70,9 @@ class FittedModel:
 
     def labels(self, features: FeatureSet) -> list[str | None]:
         """The likeliest class of each clip, None where there is nothing to tell it from."""
-        rows = self.predict(features)
-        unknown = np.isnan(rows).any(axis=1).tolist() if self.classes else [True] * len(rows)
-        return [
-            None if nothing else self.classes[int(row.argmax())] for row, nothing in zip(rows, unknown, strict=True)
-        ]
+        if not self.classes:
+            return [None] * len(features.ids)
+        return [None if np.isnan(row).any() else self.classes[int(row.argmax())] for row in self.predict(features)]
 
     def evaluate(self, features: FeatureSet) -> Evaluation:
         """Scores with intervals of clips that the model was not fitted to; unlabelled ones are left out.

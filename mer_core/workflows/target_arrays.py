@@ -87,7 +87,7 @@ def given_votes(votes: ArrayLike, classes: Sequence[str] | None, count: int) -> 
     return found
 
 
-def given_values(values: Mapping[str, ArrayLike], count: int) -> NDArray[np.float64] | None:
+def given_values(values: Mapping[str, ArrayLike | Sequence[float | None]], count: int) -> NDArray[np.float64] | None:
     """Values [N, V] of somebody's own; None where there are none.
 
     Raises:
