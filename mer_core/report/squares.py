@@ -25,7 +25,7 @@ class Spot:
 
 
 def square(spots: Sequence[Spot], label: str, across: str, up: str) -> Markup:
-    """Dots joined in order, and the diagonal dashed."""
+    """Dots, and the diagonal dashed."""
     parts: list[Markup] = [text(0, 6, up, "head")]
     for step in range(6):
         share = step / 5
@@ -37,7 +37,6 @@ def square(spots: Sequence[Spot], label: str, across: str, up: str) -> Markup:
         ]
     parts.append(line(LEFT, TOP + SIDE, LEFT + SIDE, TOP, "chance"))
     places = [(LEFT + SIDE * one.x, TOP + SIDE * (1 - one.y)) for one in spots]
-    parts.append(tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), class_="curve"))
     for one, (x, y) in zip(spots, places, strict=True):
         parts.append(tag("circle", tag("title", one.title), cx=x, cy=y, r=max(2.0, LARGEST * one.size), class_="dot"))
     parts.append(text(LEFT + SIDE / 2, TOP + SIDE + 28, across, "axis", "middle"))
