@@ -22,6 +22,9 @@ from mer_core.cli.app import build_app
 from mer_core.options import describe
 from mer_core.registry import discover
 from mer_core.spec import ExtractorSpec
+from mer_plugins.datasets.sample import make_clip
+from mer_plugins.datasets.sample_plan import plan_clips
+from mer_plugins.trainers.plan import epoch_count
 
 
 def name_of(page: Path) -> str:
@@ -55,12 +58,35 @@ def test_commands_in_the_docs_parse(
     assert not context.args, f"{page}: {words}"
 
 
+@pytest.fixture(scope="module")
+def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For samples that are smaller than they say."""
+    return tmp_path_factory.mktemp("small")
+
+
+@pytest.fixture
+def small(small_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page says is run as it stands, but on fewer and shorter clips and for fewer epochs."""
+
+    def few(clips: int, *more: Any) -> Any:
+        return plan_clips(min(clips, 48), *more)
+
+    def short(plan: Any, folder: Path, options: Any) -> Any:
+        return make_clip(plan, folder, options.model_copy(update={"seconds": 0.6}))
+
+    def quick(steps: int, options: Any) -> int:
+        return min(40, epoch_count(steps, options))
+
+    monkeypatch.setenv("MER_CACHE", str(small_cache))
+    monkeypatch.setattr("mer_plugins.datasets.sample.plan_clips", few)
+    monkeypatch.setattr("mer_plugins.datasets.sample.make_clip", short)
+    monkeypatch.setattr("mer_plugins.trainers.loop.epoch_count", quick)
+
+
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name_of)
-def test_python_in_the_docs_runs(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample_cache: Path
-) -> None:
+def test_python_in_the_docs_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MER_CACHE", str(sample_cache))
     import numpy as np
 
     tone = np.sin(np.arange(16000) / 20.0) * np.linspace(0.1, 0.5, 16000)
