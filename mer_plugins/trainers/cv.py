@@ -13,6 +13,7 @@ from torch import nn
 
 from mer_core.plugin import DataError, Fusion, OptionError, PluginError, Progress, TrainingData, Trial, frames_of
 from mer_core.pooling import Standardiser, count_nonfinite
+from mer_plugins.trainers.consistency_loop import Unlabelled
 from mer_plugins.trainers.dropout import replace_dropout
 from mer_plugins.trainers.known import ValueScale, learnable, values_of
 from mer_plugins.trainers.loop import Loop
@@ -72,12 +73,14 @@ class CrossValidation:
         progress: Progress | None = None,
         pseudo: Sequence[Mapping[int, int]] = (),
         start: FusionModel | None = None,
+        unlabelled: Unlabelled | None = None,
     ) -> FusionModel:
         """One training of all members.
 
         Args:
             pseudo: per member, labels of further rows to learn from.
             start: members whose weights these begin with; None for new ones.
+            unlabelled: clips to learn from by consistency; None for none.
         """
         dropping = ModalityDropout(data.streams, self.options)
         plan = make_plan(data, self.options, seed)
@@ -85,8 +88,9 @@ class CrossValidation:
         scales = [_scale(data, part, fold) for fold, part in enumerate(plan.parts)]
         labelled, (plan, labels) = plan, with_pseudo(plan, data.labels, pseudo)
         dtype = torch.float64 if self.options.precision == "float64" else torch.float32
-        tables = build_tables(data, scalers, plan.rows, self.device, dtype)
-        targets = make_targets(data, labels, labelled, plan.rows, scales, self.device)
+        rows, make_loop = (unlabelled.rows(plan.rows), unlabelled.loop) if unlabelled else (plan.rows, Loop)
+        tables = build_tables(data, scalers, rows, self.device, dtype)
+        targets = make_targets(data, labels, labelled, rows, scales, self.device)
         losses = self._losses(data, plan, targets, tables)
         modules = [_build(fusion, data, seed, fold).to(self.device, dtype) for fold in range(len(plan.parts))]
         for module, member in zip(modules, start.members if start else (), strict=bool(start)):
@@ -99,7 +103,7 @@ class CrossValidation:
             reason = self._why_looped(copies, tables)
             members: Members = Looped(copies) if reason else Stacked(copies)
             modulation = make_modulation(copies[0], data.streams, self.options, seed, len(copies), self.device)
-            loop = Loop(members, tables, plan, targets, losses, dropping, self.options, modulation)
+            loop = make_loop(members, tables, plan, targets, losses, dropping, self.options, modulation)
             loop.run(Noise(seed, len(modules), self.device, dtype), seed, progress)
         for module, curve in zip(modules, loop.curves, strict=True):
             module.load_state_dict({key: curve.best[key] for key in module.state_dict()})

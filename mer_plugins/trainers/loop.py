@@ -86,7 +86,13 @@ class Loop:
 
     def _step(self, rows: Tensor, weights: Tensor, noise: Noise) -> Tensor:
         """One optimiser step on clips ``rows`` [F, B] with ``weights`` [F, B]; losses [F]."""
-        rows, weights = rows.to(self.device), weights.to(self.device)
+        losses = self._gradients(rows.to(self.device), weights.to(self.device), noise)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return losses
+
+    def _gradients(self, rows: Tensor, weights: Tensor, noise: Noise) -> Tensor:
+        """Losses [F] of a step, and the gradient of their sum."""
         x, mask = self.tables.gather(rows)
         mask = {name: without_padding(part, weights) for name, part in mask.items()}
         (given, kept), factors = self.dropping(x, mask, noise), self.sites.factors(x, mask, noise)
@@ -97,8 +103,6 @@ class Loop:
         losses.sum().backward()
         if self.modulation is not None and self.modulating:
             self.modulation(self.members, x, mask, batch.labels, (weights > 0) & (batch.labels >= 0))
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
         return losses.detach().double()
 
     def _optimiser(self) -> torch.optim.Adam:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mer_plugins.trainers.dropout import Factors, Site
 
-Purpose = Literal["weights", "order", "noise", "inner", "modulation"]
-_PURPOSES: tuple[Purpose, ...] = ("weights", "order", "noise", "inner", "modulation")
+Purpose = Literal["weights", "order", "noise", "inner", "modulation", "unlabelled"]
+_PURPOSES: tuple[Purpose, ...] = ("weights", "order", "noise", "inner", "modulation", "unlabelled")
 
 
 def generator(seed: int, fold: int, purpose: Purpose) -> np.random.Generator:
@@ -44,6 +44,13 @@ class Noise:
             return torch.from_numpy(np.stack(drawn))
         made = [torch.rand((rows, columns), generator=g, device=self.device) for g in self.device_generators]
         return torch.stack(made)
+
+    def normal(self, shape: tuple[int, ...]) -> Tensor:
+        """[F, *shape] of the standard normal distribution, float32."""
+        if self.numpy:
+            drawn = [rng.standard_normal(shape, dtype=np.float32) for rng in self.generators]
+            return torch.from_numpy(np.stack(drawn))
+        return torch.stack([torch.randn(shape, generator=g, device=self.device) for g in self.device_generators])
 
     def factors(self, sites: Sequence[Site]) -> Factors:
         """Dropout factors [F, *shape] of every site."""

@@ -72,8 +72,9 @@ class CvOptions(Options):
     """Train all folds as one stacked model; by default where the fusion allows it."""
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     """Floating-point type of training; bfloat16 keeps weights in float32 and only multiplies matrices in bfloat16."""
-    self_training: Literal["off", "class-balanced", "per-class-threshold"] = "off"
-    """Learn from unlabelled clips, too: the surest few of each class per round, or all above a threshold."""
+    self_training: Literal["off", "class-balanced", "per-class-threshold", "flexmatch", "dash"] = "off"
+    """Learn from unlabelled clips, too: in rounds, from the surest few of each class or all above a threshold; or in
+    every step, from those that count under FlexMatch or Dash."""
     pseudo_per_class: int = Field(default=10, ge=1)
     """Clips that class-balanced self-training adds per class and round, at most."""
     pseudo_rounds: int = Field(default=10, ge=1)
@@ -92,6 +93,16 @@ class CvOptions(Options):
     """Begin each round with the weights of the one before, not with new ones."""
     pseudo_patience: int | None = Field(default=None, ge=1)
     """Stop after so many rounds without a better score on the inner part (select=inner)."""
+    consistency_weight: float = Field(default=1.0, ge=0)
+    """What the loss of unlabelled clips is multiplied by under flexmatch and dash."""
+    consistency_ratio: int = Field(default=1, ge=1)
+    """Unlabelled clips in a step for each labelled one (flexmatch, dash)."""
+    consistency_noise: float = Field(default=0.1, ge=0)
+    """Deviation of the noise in the strong view of an unlabelled clip, on standardised columns (flexmatch, dash)."""
+    consistency_threshold: float = Field(default=0.95, gt=0, le=1)
+    """Probability from which on FlexMatch takes a class of a clip for learnt."""
+    consistency_temperature: float = Field(default=0.5, gt=0)
+    """Dash divides the logits by it before a prediction becomes what another should be."""
     pseudo_final: Literal["last", "best"] = "last"
     """Which round is kept: the last, or the best on the inner part (select=inner)."""
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.plugin import Fusion, OptionError, Progress, TrainingData
+from mer_plugins.trainers.consistency_loop import Unlabelled
 from mer_plugins.trainers.labelling import give_labels, predict_fold, present
 from mer_plugins.trainers.model import FusionModel
 from mer_plugins.trainers.options import CvOptions
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from mer_plugins.trainers.cv import CrossValidation
 
 Rows = NDArray[np.int64]
+CONSISTENT = ("flexmatch", "dash")
+"""Methods that look at unlabelled clips in every step, in place of rounds."""
 
 
 def self_train(
@@ -38,6 +41,8 @@ def self_train(
         OptionError: patience or ``pseudo_final=best`` without a part of the clips to measure on.
     """
     options = trainer.options
+    if options.self_training in CONSISTENT:
+        return learn_consistently(trainer, fusion, data, seed, progress)
     _refuse_blind(options)
     pool = pool_of(data)
     best, keeper = options.pseudo_final == "best", Keeper(trainer.folder)
@@ -60,13 +65,45 @@ def self_train(
     kept = state.better() if best else len(state.facts) - 1
     model = models[kept]
     model.summary["contaminated"] = options.pseudo_from == "ensemble" and bool(data.folds) and any(state.pseudo)
-    model.summary["self_training"] = _facts(options, data, state, len(pool), kept)
+    model.summary["self_training"] = _facts(options, options.pseudo_from, data, state, len(pool), kept)
     return model
 
 
+def learn_consistently(
+    trainer: CrossValidation, fusion: Fusion, data: TrainingData, seed: int, progress: Progress | None
+) -> FusionModel:
+    """Train on labels alone, for comparison, then on labelled and unlabelled clips together (FlexMatch, Dash).
+
+    ``summary["self_training"]`` tells of both as of two rounds, each fold's clips and labels being its own.
+    """
+    keeper, pool = Keeper(trainer.folder), pool_of(data)
+    state, models = keeper.load(fusion, trainer.device, False) or (
+        Rounds([{} for _ in range(max(1, len(data.folds)))]),
+        dict[int, FusionModel](),
+    )
+    while not state.stopped:
+        number = len(state.facts)
+        unlabelled = Unlabelled(pool, seed) if number else None
+        told = _told(progress, number, 1)
+        models = {number: trainer.fit_members(fusion, data, seed, told, unlabelled=unlabelled)}
+        given = []
+        if unlabelled:
+            state.pseudo = unlabelled.learnt
+            given = [{data.ids[row]: label for row, label in own.items()} for own in state.pseudo]
+        state.facts.append({**_scored(models[number], data, number, state.pseudo), "given": given})
+        state.stopped = "trained" if number else "" if len(pool) else "there is no unlabelled clip"
+        keeper.save(state, models)
+    kept = len(state.facts) - 1
+    models[kept].summary["self_training"] = _facts(trainer.options, "fold", data, state, len(pool), kept)
+    return models[kept]
+
+
 def pool_of(data: TrainingData) -> Rows:
-    """Unlabelled rows that have a stream."""
-    found: Rows = np.flatnonzero((data.labels < 0) & present(data, 0))
+    """Unlabelled rows that have a stream; clips of the folds, which may have votes or values, are not among them."""
+    free = (data.labels < 0) & present(data, 0)
+    for fold in data.folds:
+        free[fold.train] = free[fold.val] = False
+    found: Rows = np.flatnonzero(free)
     return found
 
 
@@ -90,10 +127,10 @@ def _why_stop(state: Rounds, options: CvOptions, pool: int) -> str:
     return ""
 
 
-def _facts(options: CvOptions, data: TrainingData, state: Rounds, pool: int, kept: int) -> dict[str, Any]:
+def _facts(options: CvOptions, source: str, data: TrainingData, state: Rounds, pool: int, kept: int) -> dict[str, Any]:
     return {
         "method": options.self_training,
-        "from": options.pseudo_from,
+        "from": source,
         "pool": pool,
         "rounds": state.facts,
         "kept": kept,
