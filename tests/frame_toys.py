@@ -18,6 +18,7 @@ from mer_core.plugin import (
     Missing,
     NoOptions,
     PluginSpec,
+    ProtocolSpec,
     Sample,
     StreamInfo,
     TargetSpec,
@@ -96,6 +97,7 @@ class Toys:
             ExtractorSpec(name="whole", target=f"{__name__}:Whole", level="clip", **read),  # type: ignore[arg-type]
             FusionSpec(name="framewise", target=f"{__name__}:Fusion", levels=("frame",), stackable=True),
             FusionSpec(name="clipwise", target=f"{__name__}:Fusion", levels=("clip",), stackable=True),
+            ProtocolSpec(name="pooled", pooling="mean_var"),
             FusionSpec(name="either", target=f"{__name__}:Fusion", levels=("clip", "frame"), stackable=True),
         ]
 

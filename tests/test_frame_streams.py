@@ -24,6 +24,7 @@ from mer_core.store import FeatureStore, Table
 from mer_core.store.packs import packed
 from mer_core.types import Features, Missing, StreamData, StreamInfo
 from mer_core.workflows.plan import plan_run, refuse_unextracted
+from mer_core.workflows.preflight import protocol_gaps
 from mer_core.workflows.run import RunResult
 from mer_core.workflows.workspace import Workspace
 
@@ -399,3 +400,12 @@ def test_folders_of_frames_are_trained_on_and_predicted(tmp_path: Path, capsys: 
     np.save(tmp_path / "features" / "hubert-FRA" / "c9.npy", np.ones((2, 4)))
     assert run_app([*flags, "--fusion", "mult", "--out", str(tmp_path / "three")]) == 2
     assert "c9.npy has 4 columns, and c0.npy has 3." in capsys.readouterr().err
+
+
+def test_a_protocol_that_pools_is_not_kept_by_frames(toys: Workspace, manifest: Path) -> None:
+    def gaps(**settings: Any) -> str:
+        own = {**QUICK, "extractors": {"text": "words"}, "protocol": "pooled", **settings}
+        return " ".join(protocol_gaps(make_config(toys.catalogue, data=manifest, **own), toys.catalogue))
+
+    assert "text:words keeps frames in place of mean_var" in gaps(fusion="framewise")
+    assert gaps(fusion="clipwise") == ""

@@ -88,8 +88,16 @@ def protocol_gaps(config: RunConfig, catalogue: Catalogue) -> tuple[str, ...]:
     parts = [
         *_unknown(catalogue, TrainerSpec, config.trainer, spec.trainer_options),
         *_unknown(catalogue, FusionSpec, config.fusion, spec.fusion_options),
+        *_unpooled(config, spec),
     ]
     return (f"Protocol {readable(config.protocol)} is only partly kept: {'; '.join(parts)}.",) if parts else ()
+
+
+def _unpooled(config: RunConfig, spec: ProtocolSpec) -> list[str]:
+    """That frames are read where the protocol pools them."""
+    framed = [name for name, own in config.streams.items() if keeps_frames(own.pooling)]
+    verb = "keeps" if len(framed) == 1 else "keep"
+    return [f"{_some(framed)} {verb} frames in place of {spec.pooling}"] if spec.pooling and framed else []
 
 
 def _unknown(
