@@ -17,6 +17,7 @@ from mer_core.data.votes import merged, most_votes
 from mer_core.errors import DataError, MerError, UsageError
 from mer_core.target_choice import value_columns, with_targets
 from mer_core.types import FeatureSet
+from mer_core.workflows.check import check_dataset
 from mer_core.workflows.features import feature_set, learnable, take
 from mer_core.workflows.folding import hide_test
 
@@ -151,6 +152,13 @@ def test_empty_columns_are_findings(tmp_path: Path) -> None:
     (tmp_path / "clip.wav").write_bytes(b"")
     with pytest.raises(UsageError, match="is not a table"):
         load_clips(tmp_path / "clip.wav", values="valence")
+
+
+def test_the_check_of_a_dataset_reads_them_too(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(TABLE.replace("0.5", "high"))
+    assert [one for one in check_dataset(tmp_path / "m.csv").rows if one.kind == "target"] == []
+    (found,) = [one for one in check_dataset(tmp_path / "m.csv", values="valence").rows if one.kind == "target"]
+    assert (found.row, found.id, found.column) == (2, "a", "valence")
 
 
 def test_choices() -> None:

@@ -9,6 +9,7 @@ import typer
 
 from mer_core.cli.flags import CacheFlag, Column, Json, Label, pairs
 from mer_core.cli.output import print_json, stdout_console
+from mer_core.cli.target_flags import Values, Votes
 
 if TYPE_CHECKING:
     from mer_core.workflows.check import CheckReport
@@ -21,6 +22,8 @@ def check(
     path: Annotated[str, typer.Argument(help="Manifest, folder or data set name.")],
     column: Column = None,
     label: Label = None,
+    values: Values = None,
+    votes: Votes = None,
     cache: CacheFlag = None,
     json: Json = False,
 ) -> None:
@@ -38,7 +41,7 @@ def check(
         if not source.exists():
             source = find_source(DataChoice(source=path), open_workspace(cache, progress=progress))
         columns, labels = pairs(column, "--column"), pairs(label, "--label")
-        report = check_dataset(source, columns=columns, label_map=labels, progress=progress)
+        report = check_dataset(source, columns, labels, values or (), votes or (), progress=progress)
     if json:
         print_json({**asdict(report), "clean": report.clean})
     else:

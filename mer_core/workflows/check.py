@@ -21,6 +21,7 @@ from mer_core.errors import MediaError
 from mer_core.media.audio import refuse_nonfinite
 from mer_core.media.probe import MediaInfo, decoded_share, probe
 from mer_core.protocols import Progress
+from mer_core.target_choice import Names
 from mer_core.types import Clip
 from mer_core.workflows.leaks import find_leaks, split_of
 
@@ -94,6 +95,8 @@ def check_dataset(
     path: Path,
     columns: Mapping[str, str] | None = None,
     label_map: Mapping[str, str] | None = None,
+    values: Names = (),
+    votes: Names = (),
     *,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -106,7 +109,7 @@ def check_dataset(
     Raises:
         DataError: the table cannot be read at all, or has no ``id`` column.
     """
-    scan = scan_clips(path, columns, label_map)
+    scan = scan_clips(path, columns, label_map, values, votes)
     files = _open_all(scan, workers or os.cpu_count() or 1, progress)
     variants = _variants(scan, label_map or {})
     findings = [*scan.findings, *variants, *_row_findings(scan, files)]
