@@ -136,7 +136,7 @@ SelfTraining = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Learn from unlabelled clips: class-balanced or per-class-threshold.",
+        help="Learn from unlabelled clips: class-balanced, per-class-threshold, flexmatch or dash.",
         show_default="off",
         rich_help_panel=TRAINING,
     ),

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from mer_core.plugin import DataError, Fusion, OptionError, PluginError, Progress, TrainingData, Trial, frames_of
+from mer_core.plugin import (
+    DataError,
+    Fusion,
+    OptionError,
+    PluginError,
+    Progress,
+    StreamData,
+    TrainingData,
+    Trial,
+    frames_of,
+)
 from mer_core.pooling import Standardiser, count_nonfinite
 from mer_plugins.trainers.consistency_loop import Unlabelled
 from mer_plugins.trainers.dropout import replace_dropout
@@ -25,6 +37,7 @@ from mer_plugins.trainers.noise import Noise, generator
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Part, Plan, make_plan
 from mer_plugins.trainers.pseudo import with_pseudo
+from mer_plugins.trainers.recall import Recall
 from mer_plugins.trainers.self_training import self_train
 from mer_plugins.trainers.stack import Looped, Members, Stacked, why_looped
 from mer_plugins.trainers.tables import Tables, build_tables, fit_standardiser, folded
@@ -48,7 +61,7 @@ class CrossValidation:
     """
 
     def __init__(self, options: CvOptions, device: str = "cpu") -> None:
-        self.options, self.device = options, device
+        self.options, self.device, self.recall = options, device, Recall()
         if options.self_training != "off":
             self.folder: Path | None = None  # whoever runs this may lend one
 
@@ -62,7 +75,8 @@ class CrossValidation:
         """
         _check(data, self.options)
         train = self_train if self.options.self_training != "off" else CrossValidation.fit_members
-        model = train(self, fusion, data, seed, progress)
+        with self.recall:
+            model = train(self, fusion, data, seed, progress)
         return calibrated(self, fusion, data, model, progress) if self.options.calibrate else model
 
     def fit_members(
@@ -133,7 +147,8 @@ class CrossValidation:
         found = {}
         for name in data.streams:
             seen = data.features(name, fold if data.folds else None)
-            found[name] = fit_standardiser(seen, part.train, self.options.standardise, self.options.limit)
+            learn = partial(fit_standardiser, seen, part.train, self.options.standardise, self.options.limit)
+            found[name] = self.recall(seen, part.train, learn)
         return found
 
     def _losses(self, data: TrainingData, plan: Plan, targets: Targets, tables: Tables) -> Losses:
@@ -179,7 +194,7 @@ class CrossValidation:
             "train_clips": [len(part.train) for part in plan.parts],
             "selection_clips": [len(part.choose) for part in plan.parts],
             "curves": [curve.facts() for curve in loop.curves],
-            "imputed": _imputed(data),
+            "imputed": _imputed(data, self.recall),
             "coupled": self._coupled(data, fitted[0].module),
             "notes": [
                 *plan.notes,
@@ -248,12 +263,16 @@ def _unlearnt_notes(members: Sequence[FittedMember]) -> list[str]:
     ]
 
 
-def _imputed(data: TrainingData) -> dict[str, dict[str, int]]:
+def _holes(part: StreamData) -> NDArray[np.int64]:
+    return count_nonfinite(part.values, frames_of(part, np.arange(len(part.present))))
+
+
+def _imputed(data: TrainingData, recall: Recall) -> dict[str, dict[str, int]]:
     """Per stream, non-finite cells of present rows, and in how many columns, where there are any."""
     found = {}
     for name in data.streams:
         part = folded(data, name, 1)[0]
-        holes = count_nonfinite(part.values, frames_of(part, np.arange(len(part.present))))
+        holes = recall(part, None, partial(_holes, part))
         if holes.any():
             found[name] = {"cells": int(holes.sum()), "columns": int((holes > 0).sum())}
     return found

@@ -7,8 +7,10 @@ memory and the time to fill it. Frames are read from where they lie, a file perh
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +24,8 @@ from mer_plugins.trainers.frame_tables import FrameTable
 Rows = NDArray[np.int64]
 CELLS = 2**25
 """Numbers that an evaluation holds at once where streams have frames: 128 MB."""
+_BLOCK = 4096
+"""Rows that are looked through at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,23 @@ def _table(
 ) -> StreamTable | FrameTable:
     if seen[0].offsets is not None:
         return FrameTable(seen, rows, FoldScales.of(own, True, device).apply, device, dtype)
-    values = torch.from_numpy(np.stack([np.asarray(part.values[rows], np.float32) for part in seen]))
+    values = _stacked([_rows(part.values, rows) for part in seen])
     present = torch.from_numpy(np.stack([np.asarray(part.present[rows], bool) for part in seen]))
-    holes = not bool(torch.isfinite(values).all())
+    holes = not all(bool(torch.isfinite(part).all()) for part in values.flatten(0, 1).split(_BLOCK))
     return StreamTable(values.to(device), present.to(device), FoldScales.of(own, holes, device), dtype)
+
+
+def _rows(values: NDArray[Any], rows: Rows) -> NDArray[np.float32]:
+    """Rows (sorted) of a table; neighbours are not copied, so that a mapped file stays one."""
+    first, count = (int(rows[0]), len(rows)) if len(rows) else (0, 0)
+    near = bool(count) and int(rows[-1]) - first + 1 == count
+    return np.asarray(values[first : first + count] if near else values[rows], np.float32)
+
+
+def _stacked(parts: Sequence[NDArray[np.float32]]) -> Tensor:
+    """[G, n, D]; a single part as it is. Nobody writes into it, whether its file lets them or not."""
+    if len(parts) > 1:
+        return torch.from_numpy(np.stack(parts))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writ", UserWarning)
+        return torch.from_numpy(parts[0]).unsqueeze(0)
