@@ -91,6 +91,9 @@ def test_python_in_the_docs_runs(page: Path, tmp_path: Path, monkeypatch: pytest
 
     tone = np.sin(np.arange(16000) / 20.0) * np.linspace(0.1, 0.5, 16000)
     soundfile.write(tmp_path / "new.wav", tone, 16000)
+    np.savez(
+        tmp_path / "mine.npz", audio=tone[:120].reshape(40, 3), labels=np.arange(40) % 2, speaker=np.arange(40) % 8
+    )
     space: dict[str, object] = {"__name__": "docs"}
     for block in runnable(page):
         exec(compile(block, str(page), "exec"), space)
