@@ -161,7 +161,8 @@ def test_a_fusion_that_cannot_be_stacked_trains_trial_after_trial(data: FeatureS
 
 
 def test_the_trainer_says_that_it_takes_many_trials() -> None:
-    assert isinstance(TRAINER, TrialTrainer)
+    trainer: object = TRAINER
+    assert isinstance(trainer, TrialTrainer)
 
 
 @pytest.mark.parametrize("rates", [[1e-3] * 3, [1e-3, 1e-3, 1e-2]])

@@ -234,7 +234,8 @@ def table(folder: Path, signal: float, count: int = 96) -> Path:
     for part in parts.values():
         part[:, 0] += signal * labels
     speaker = np.asarray([f"s{number}" for number in rng.permutation(count) % 12])
-    np.savez(folder / "f.npz", **parts, labels=np.asarray(["angry", "sad"])[labels], speaker=speaker)
+    names = np.asarray(["angry", "sad"])[labels]
+    np.savez(folder / "f.npz", speech=parts["speech"], text=parts["text"], labels=names, speaker=speaker)
     return folder / "f.npz"
 
 
