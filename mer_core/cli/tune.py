@@ -26,14 +26,10 @@ SearchFlag = Annotated[
         rich_help_panel=SEARCH,
     ),
 ]
-Inner = Annotated[
-    int, typer.Option(min=1, max=5, help="Inner parts of five to choose by.", rich_help_panel=SEARCH)
-]
+Inner = Annotated[int, typer.Option(min=1, max=5, help="Inner parts of five to choose by.", rich_help_panel=SEARCH)]
 Halving = Annotated[
     int,
-    typer.Option(
-        min=0, metavar="N", help="N times keep a third, trained thrice as long.", rich_help_panel=SEARCH
-    ),
+    typer.Option(min=0, metavar="N", help="N times keep a third, trained thrice as long.", rich_help_panel=SEARCH),
 ]
 
 
