@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -253,6 +254,45 @@ def test_the_published_protocol_labels_with_all_folds_and_says_so_beside_its_cho
     assert not (tmp_path / "run" / "work").exists()
     with pytest.raises(UsageError, match="nothing in 'truth'"):
         run(audit_labels="truth", **settings)
+
+
+def few_labels(source: Path, file: Path) -> Path:
+    """One clip in twenty of each class keeps its label; a quarter of the speakers is kept out."""
+    table = dict(np.load(source))
+    rng = np.random.default_rng(0)
+    speakers = rng.permutation(np.unique(table["speaker"]))
+    test = np.isin(table["speaker"], speakers[: len(speakers) // 4])
+    few = np.full(len(test), "unlabelled")
+    for label in np.unique(table["labels"]):
+        rows = np.flatnonzero((table["labels"] == label) & ~test)
+        few[rng.choice(rows, max(2, round(0.05 * len(rows))), replace=False)] = "train"
+    few[test] = "test"
+    np.savez(file, few=few, **table)
+    return file
+
+
+def test_on_real_features_with_few_labels_the_report_states_the_gain_and_its_interval(
+    real_data: Path, tmp_path: Path
+) -> None:
+    table = few_labels(real_data / "features" / "ravdess_av.npz", tmp_path / "few.npz")
+    report = run(
+        features=table,
+        streams="audio,video",
+        labels="labels",
+        split="few",
+        audit_labels="labels",
+        folds=2,
+        trainer_options={**QUICK, "epochs": 10, "pseudo_rounds": 1, "pseudo_per_class": 1},
+        out=tmp_path / "run",
+        space=open_workspace(tmp_path / "cache"),
+    ).report
+    told = report.self_training
+    assert told is not None
+    assert told.rounds[0].audit is not None
+    said = [line for line in report.findings() if line.startswith("Self-training ")]
+    assert len(said) == 1
+    assert re.search(r"WAF .\d?\.\d+ beside no self-training, interval .?\d?\.\d+ to .?\d?\.\d+", said[0]), said
+    assert report.metrics.test is not None
 
 
 def test_labels_of_test_clips_stay_hidden_in_folds_of_ones_own() -> None:
