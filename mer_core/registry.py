@@ -31,13 +31,15 @@ def discover(extra: Iterable[object] = ()) -> Catalogue:
 
     Args:
         extra: plugin objects (modules or instances with hook implementations) to take in beside the
-            installed ones, as if from a distribution ``extra``; for tests and notebooks.
+            installed ones, as if from a distribution ``extra``; for tests and notebooks. One that is
+            installed, too, is taken in once, under the name of its distribution.
     """
     catalogue = Catalogue()
     for point in sorted(entry_points(group=hookspecs.ENTRY_POINT_GROUP), key=_point_key):
         _read(catalogue, _distribution(point), point.name, point.value, point.load)
     for number, plugin in enumerate(extra):
-        _read(catalogue, EXTRA, str(number), type(plugin).__name__, partial(_itself, plugin))
+        if not any(source.plugin is plugin for source in catalogue.sources):
+            _read(catalogue, EXTRA, str(number), type(plugin).__name__, partial(_itself, plugin))
     return catalogue
 
 

@@ -9,15 +9,27 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 import pytest
 from pydantic import DirectoryPath, Field, FilePath
 from shelf import Shelf, extractors
 from shelf.bench import PROCESSES, depending_on, outcomes, prepare, stay_in_this_process
 
-from mer_core.plugin import Derived, DerivedInput, ExtractorSpec, FramesInput, Missing, Options, content_digest
+from mer_core.plugin import (
+    Derived,
+    DerivedInput,
+    ExtractorSpec,
+    Features,
+    FramesInput,
+    Missing,
+    Options,
+    content_digest,
+)
 from mer_core.registry import discover
 from mer_core.testing import Report, check_plugin, checks, common
+from mer_core.testing.extractor import right_shape
 from mer_core.testing.inputs import Maker, Scene
+from mer_core.types import Level
 
 NAMES = {check.name for check in checks("extractor")}
 
@@ -69,6 +81,24 @@ def test_a_broken_extractor_is_caught_by_its_check_alone(
 
 def test_every_check_has_a_plugin_that_only_it_catches() -> None:
     assert set(extractors.BROKEN.values()) | {"light-import"} == NAMES
+
+
+@pytest.mark.parametrize(
+    ("shape", "timed", "level", "said"),
+    [
+        ((7,), False, "frame", 'write level="clip" in the spec'),
+        ((3, 7), False, "frame", "Give the time of each frame"),
+        ((3, 8), True, "frame", "Correct dim"),
+        ((1, 7), False, "clip", "Return Features(vector)"),
+        ((3, 7), True, "clip", 'leave level="clip" out'),
+        ((8,), False, "clip", "Correct dim"),
+    ],
+)
+def test_what_to_do_about_features_of_another_shape(
+    shape: tuple[int, ...], timed: bool, level: Level, said: str
+) -> None:
+    features = Features(np.zeros(shape, np.float32), np.arange(float(shape[0])) if timed else None)
+    assert said in right_shape(features, level)
 
 
 def reason(name: str, check: str) -> str:

@@ -49,6 +49,12 @@ def test_a_name_of_mers_own_always_means_that_one() -> None:
     assert catalogue.find(ExtractorSpec, "acoustic@extra").target == "collections:OrderedDict"
 
 
+def test_what_is_installed_and_given_as_well_is_there_once() -> None:
+    import mer_plugins.specs
+
+    assert len(discover([mer_plugins.specs]).entries) == len(discover().entries)
+
+
 def test_missing_package_names_the_install_line() -> None:
     spec = extractor("needy", requires=("no_such_package_here",), install="pip install 'needy[all]'")
     with pytest.raises(MissingPackageError, match=r"no_such_package_here.*pip install 'needy\[all\]'"):

@@ -16,7 +16,7 @@ from mer_core.testing.inputs import NoInput, seconds_of
 from mer_core.testing.kit import Check, CheckFailed, NotApplicable, Raised, check, require
 from mer_core.testing.padding import padding
 from mer_core.testing.subject import Subject
-from mer_core.types import Features, Sample
+from mer_core.types import Features, Level, Sample
 
 EARLY, LATE = 0.5, 0.25
 """The last time lies past this share of the clip, and at most so many seconds beyond its end."""
@@ -52,10 +52,21 @@ def dimension(subject: Subject) -> None:
         "columns, a whole number above 0.",
     )
     answer = at.alone(ORDINARY)
-    wrong = wrong_features(_without_flaws(answer), int(declared), declared_level(spec, subject.options))
-    require(not wrong, f"{ORDINARY}: {wrong}. Correct dim, the level of the spec or the features.")
+    level = declared_level(spec, subject.options)
+    wrong = wrong_features(_without_flaws(answer), int(declared), level)
+    require(not wrong, f"{ORDINARY}: {wrong}. {right_shape(answer, level)}")
     now = at.instance.dim
     require(now == declared, f"dim was {declared} before the first clip and is {now} after it: it must not change.")
+
+
+def right_shape(answer: Features, level: Level) -> str:
+    """What to do about features that are not of the ``level`` of the spec, or have not ``dim`` columns."""
+    vector, timed = np.ndim(answer.values) == 1, answer.times is not None
+    if level == "clip" and (timed or not vector):
+        return 'Return Features(vector), [D] and no times, or leave level="clip" out of the spec.'
+    if level == "frame" and vector:
+        return 'For one vector per clip, write level="clip" in the spec.'
+    return "Correct dim or the features." if timed or level == "clip" else "Give the time of each frame, too."
 
 
 def _without_flaws(answer: Features) -> Features:
