@@ -185,7 +185,7 @@ def test_each_member_is_optimised_to_the_bit_as_alone(rates: list[float]) -> Non
             optimiser.step()
             optimiser.zero_grad()
     assert torch.equal(stacked.detach(), torch.stack([one.detach() for one in alone]))
-    assert {group["initial_lr"] for group in ours.param_groups} == set(rates)
+    assert {group.initial_lr for group in ours.groups} == set(rates)
 
 
 def test_progress_counts_all_members(data: FeatureSet) -> None:

@@ -16,6 +16,7 @@ from mer_plugins.trainers.losses import Losses, concordance
 from mer_plugins.trainers.masking import ModalityDropout
 from mer_plugins.trainers.modulation import Modulation
 from mer_plugins.trainers.noise import Noise
+from mer_plugins.trainers.optimiser import Adam
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Batches, Plan, epoch_count, steps_per_epoch
 from mer_plugins.trainers.schedule import rate_factor
@@ -88,7 +89,7 @@ class Loop:
         """One optimiser step on clips ``rows`` [F, B] with ``weights`` [F, B]; losses [F]."""
         losses = self._gradients(rows.to(self.device), weights.to(self.device), noise)
         self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         return losses
 
     def _gradients(self, rows: Tensor, weights: Tensor, noise: Noise) -> Tensor:
@@ -105,11 +106,8 @@ class Loop:
             self.modulation(self.members, x, mask, batch.labels, (weights > 0) & (batch.labels >= 0))
         return losses.detach().double()
 
-    def _optimiser(self) -> torch.optim.Adam:
-        rate, decay = self.options.lr, self.options.weight_decay
-        optimiser = torch.optim.Adam(self.members.parameters(), lr=rate, weight_decay=decay, fused=True)
-        optimiser.param_groups[0]["initial_lr"] = rate
-        return optimiser
+    def _optimiser(self) -> Adam:
+        return Adam(self.members.parameters(), self.options.lr, self.options.weight_decay)
 
     def _batches(self, seed: int) -> Batches:
         return Batches(self.trains, self.steps, seed)
@@ -117,8 +115,8 @@ class Loop:
     def _set_rate(self, done: int) -> None:
         share = done / (self.epochs * self.steps)
         factor = rate_factor(share, self.options.schedule, self.options.warmup)
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+        for group in self.optimiser.groups:
+            group.lr = group.initial_lr * factor
 
     def _record(self, epoch: int, losses: Sequence[float]) -> None:
         for fold, (curve, loss) in enumerate(zip(self.curves, losses, strict=True)):

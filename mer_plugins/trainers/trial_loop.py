@@ -136,7 +136,7 @@ class TrialLoop(Loop):
         self.steps = steps_per_epoch(whole.parts, options.batch_size)
         self.epochs = shortened(epoch_count(self.steps, options), share)
 
-    def _optimiser(self) -> torch.optim.Adam:
+    def _optimiser(self) -> MemberAdam:
         return MemberAdam(self.members.parameters(), self.rates, self.decays)
 
     def _batches(self, seed: int) -> Batches:
