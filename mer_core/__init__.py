@@ -3,9 +3,10 @@
 >>> from mer_core import run, extract, train, tune, finetune, predict, evaluate, compose, fit
 
 Each name is one of three things. What the command line does, as a function: ``run``, ``extract``,
-``train``, ``tune``, ``finetune``, ``predict``, ``evaluate``, and ``open_workspace`` for the conditions they work under. The
-same for features that somebody has already: ``compose``, ``read_features``, ``fit``, ``load_fit``. And what these
-functions take and return, for annotations. Plugins are written with :mod:`mer_core.plugin`.
+``train``, ``tune``, ``finetune``, ``predict``, ``evaluate``, and ``open_workspace`` for the conditions they
+work under. The same for features that somebody has already: ``compose``, ``read_features``, ``fit``,
+``load_fit``. And what these functions take and return, for annotations. Plugins are written with
+:mod:`mer_core.plugin`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from mer_core.cli.summary import print_summary
 from mer_core.errors import PluginError, UsageError
 from mer_core.names import OWN
 from mer_core.plugin import AudioInput, ExtractorSpec, FusionSpec
-from mer_core.report.model import Stream
+from mer_core.report.facts import Stream
 from mer_core.report.words import size
 
 

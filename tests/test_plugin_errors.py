@@ -317,7 +317,7 @@ def test_a_stream_whose_clips_all_failed_is_not_called_missing(space: Workspace,
 def test_a_modality_that_failed_is_not_called_missing() -> None:
     from test_report import report
 
-    from mer_core.report.model import Presence
+    from mer_core.report.facts import Presence
 
     def said(reasons: dict[str, int]) -> str:
         one = Presence(modality="text", present=0, missing=sum(reasons.values()), reasons=reasons)

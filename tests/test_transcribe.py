@@ -37,7 +37,7 @@ from mer_core.plugin import (
     hookimpl,
 )
 from mer_core.registry import discover
-from mer_core.report.model import Transcripts
+from mer_core.report.facts import Transcripts
 from mer_core.report.words import transcripts
 from mer_core.spec import Transcribed
 from mer_core.store.digests import ContentHasher, input_digest

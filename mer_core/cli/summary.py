@@ -19,9 +19,11 @@ from mer_core.report.seeds import told
 from mer_core.report.words import count, each_group, fitted, size
 
 if TYPE_CHECKING:
-    from mer_core.report.model import RunReport, Section, Stream
+    from mer_core.report.facts import Stream
+    from mer_core.report.model import RunReport
     from mer_core.report.parts import Score
     from mer_core.report.rounds import SelfTraining
+    from mer_core.report.sections import Section
 
 BAR = 24
 ALL_SUBSETS = 15

@@ -13,7 +13,7 @@ from mer_core.report.values import rows_of
 from mer_core.report.words import bounds, count, number, units
 
 if TYPE_CHECKING:
-    from mer_core.report.model import Metrics
+    from mer_core.report.sections import Metrics
     from mer_core.report.values import ValueScore, VoteScore
 
 PLACES = {"cv": "cross-validation", "val": "validation split", "test": "test split"}

@@ -7,19 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mer_core.report.calibration import calibration
-from mer_core.report.model import (
-    Baseline,
-    ClassScore,
-    Curve,
-    FailedClip,
-    FoldFacts,
-    GroupLine,
-    ModelFacts,
-    Presence,
-    Section,
-    Subset,
-)
+from mer_core.report.facts import Curve, FailedClip, FoldFacts, ModelFacts, Presence
 from mer_core.report.parts import Score
+from mer_core.report.sections import Baseline, ClassScore, GroupLine, Section, Subset
 from mer_core.report.seeds import seeds
 
 if TYPE_CHECKING:

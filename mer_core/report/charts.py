@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from mer_core.report.calibration import Calibration
-from mer_core.report.model import Curve, GroupLine, Presence, RunReport, Section
+from mer_core.report.facts import Curve, Presence
+from mer_core.report.model import RunReport
 from mer_core.report.parts import Score
 from mer_core.report.rounds import SelfTraining
+from mer_core.report.sections import GroupLine, Section
 from mer_core.report.squares import Spot, square
 from mer_core.report.svg import Bar, Dot, bar_chart, dot_plot, line_chart, scatter, strip
 from mer_core.report.values import ValueScore

@@ -26,8 +26,10 @@ from mer_core.report.words import (
 )
 
 if TYPE_CHECKING:
-    from mer_core.report.model import Presence, RunReport, Section, Subset
+    from mer_core.report.facts import Presence
+    from mer_core.report.model import RunReport
     from mer_core.report.parts import Score
+    from mer_core.report.sections import Section, Subset
 
 FEW_UNITS = 10
 FEW_CLIPS = 5

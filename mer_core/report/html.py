@@ -13,8 +13,10 @@ from markupsafe import Markup
 
 from mer_core.report import charts, values, words
 from mer_core.report.causes import causes
-from mer_core.report.model import FoldFacts, ModelFacts, RunReport, Section, Stream
+from mer_core.report.facts import FoldFacts, ModelFacts, Stream
+from mer_core.report.model import RunReport
 from mer_core.report.rivals import difference
+from mer_core.report.sections import Section
 from mer_core.report.tuning import search_facts
 
 SHOWN_FAILURES = 50

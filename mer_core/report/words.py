@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mer_core.report.model import GroupLine, RunReport, Section, Stream, Transcripts
+    from mer_core.report.facts import Stream, Transcripts
+    from mer_core.report.model import RunReport
     from mer_core.report.parts import Score
+    from mer_core.report.sections import GroupLine, Section
 
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 MONTHS = (

@@ -7,18 +7,10 @@ from typing import Any
 
 from mer_core.config import PluginChoice, RunConfig, StreamChoice, write_config
 from mer_core.events import Event, FeaturesReady, FoldFinished, RunFinished, RunStarted
-from mer_core.report.model import (
-    ClassScore,
-    Data,
-    FoldFacts,
-    GroupLine,
-    Metrics,
-    ModelFacts,
-    RunReport,
-    Section,
-    Stream,
-)
+from mer_core.report.facts import Data, FoldFacts, ModelFacts, Stream
+from mer_core.report.model import RunReport
 from mer_core.report.parts import Score
+from mer_core.report.sections import ClassScore, GroupLine, Metrics, Section
 
 CLASSES = ("happy", "sad")
 STREAM = "speech:acoustic"

@@ -16,17 +16,11 @@ from mer_core.engine import ClipFailure
 from mer_core.frame_pooling import level_of
 from mer_core.names import readable
 from mer_core.report import build
+from mer_core.report.facts import UNSTATED, Data, Provenance, Stream, Unlabelled
 from mer_core.report.findings import FAILED
-from mer_core.report.model import (
-    UNSTATED,
-    Data,
-    Metrics,
-    Provenance,
-    RunReport,
-    Stream,
-    Unlabelled,
-)
+from mer_core.report.model import RunReport
 from mer_core.report.rivals import rivals
+from mer_core.report.sections import Metrics
 from mer_core.report.values import value_score, vote_score
 from mer_core.spec import ExtractorSpec, digest
 from mer_core.workflows.data import clip_groups

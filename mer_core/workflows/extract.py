@@ -17,7 +17,7 @@ from mer_core.fitted import load_state
 from mer_core.frame_pooling import level_of, vector_pooling
 from mer_core.frames import as_level
 from mer_core.registry import Catalogue
-from mer_core.report.model import Transcripts
+from mer_core.report.facts import Transcripts
 from mer_core.settings import Settings, refuse_unknown
 from mer_core.store import FeatureStore, Table
 from mer_core.types import FeatureSet, StreamData, StreamInfo

@@ -9,7 +9,7 @@ from mer_core.engine import ExtractReport
 from mer_core.engine.types import wants_transcript
 from mer_core.names import readable
 from mer_core.registry import Catalogue
-from mer_core.report.model import Transcripts
+from mer_core.report.facts import Transcripts
 from mer_core.report.words import transcripts
 from mer_core.spec import TRANSCRIPT, DeriverSpec
 from mer_core.types import Clip
