@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from mer_core import compose, fit, open_workspace, run
+from mer_core.config import DataChoice, PluginChoice, RunConfig
 from mer_core.errors import OptionError, UsageError
-from mer_core.types import FeatureSet
+from mer_core.types import Clip, FeatureSet
 from mer_core.workflows.fit import Fit
+from mer_core.workflows.pseudo_labels import audit_labels
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.pseudo import agreed, choose, thresholds
 
@@ -293,6 +295,17 @@ def test_on_real_features_with_few_labels_the_report_states_the_gain_and_its_int
     assert len(said) == 1
     assert re.search(r"WAF .\d?\.\d+ beside no self-training, interval .?\d?\.\d+ to .?\d?\.\d+", said[0]), said
     assert report.metrics.test is not None
+
+
+def test_labels_to_audit_with_are_spelt_as_the_classes_are() -> None:
+    clips = [Clip(id="a", meta={"truth": "fearful"}), Clip(id="b", label="fear", meta={"truth": "angry"}), Clip(id="c")]
+    config = RunConfig(
+        data=DataChoice(source="x"), streams={}, fusion=PluginChoice(name="f"), trainer=PluginChoice(name="t")
+    )
+    asked = config.model_copy(update={"audit_labels": "truth"})
+    assert audit_labels(clips, asked) == {"a": "fear", "b": "angry"}
+    assert audit_labels(clips, config.model_copy(update={"audit_labels": "label"})) == {"b": "fear"}
+    assert audit_labels(clips, config) == {}
 
 
 def test_labels_of_test_clips_stay_hidden_in_folds_of_ones_own() -> None:

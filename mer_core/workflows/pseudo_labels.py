@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mer_core.config import RunConfig
+from mer_core.data.vocabulary import normalise_labels
 from mer_core.errors import UsageError
 from mer_core.evaluation import SubsetScore, evaluate_subsets
 from mer_core.files import write_text
@@ -134,7 +135,8 @@ def audit_labels(clips: Sequence[Clip], config: RunConfig) -> dict[str, str]:
     if not found:
         columns = ", ".join(dict.fromkeys(name for clip in clips for name in clip.meta)) or "none"
         raise UsageError(f"--audit-labels: the data have nothing in {column!r}.", f"Other columns: {columns}.")
-    return found
+    spelling, _ = normalise_labels(found.values(), config.data.label_map)
+    return found if own else {name: spelling[value] for name, value in found.items()}
 
 
 def write_pseudo_labels(file: Path, training: Training) -> bool:
