@@ -16,7 +16,7 @@ from mer_core.testing.inputs import NoInput, seconds_of
 from mer_core.testing.kit import Check, CheckFailed, NotApplicable, Raised, check, require
 from mer_core.testing.padding import padding
 from mer_core.testing.subject import Subject
-from mer_core.types import Features, Level, Sample
+from mer_core.types import Features, Sample
 
 EARLY, LATE = 0.5, 0.25
 """The last time lies past this share of the clip, and at most so many seconds beyond its end."""
@@ -59,7 +59,7 @@ def dimension(subject: Subject) -> None:
     require(now == declared, f"dim was {declared} before the first clip and is {now} after it: it must not change.")
 
 
-def right_shape(answer: Features, level: Level) -> str:
+def right_shape(answer: Features, level: str) -> str:
     """What to do about features that are not of the ``level`` of the spec, or have not ``dim`` columns."""
     vector, timed = np.ndim(answer.values) == 1, answer.times is not None
     if level == "clip" and (timed or not vector):
