@@ -233,7 +233,8 @@ def feature_table(file: Path, labelled: int = 24, unlabelled: int = 36) -> Path:
     features, truth = blobs(labelled, unlabelled)
     streams = {name: data.values for name, data in features.table.items()}
     split = ["train"] * labelled + ["unlabelled"] * unlabelled
-    np.savez(file, labels=[CLASSES[one] for one in truth], split=split, **streams)
+    labels = [CLASSES[one] for one in truth]
+    np.savez(file, labels=labels, split=split, audio=streams["audio"], video=streams["video"])
     return file
 
 
