@@ -13,7 +13,7 @@ import torch
 from test_trainer import SMALL, assert_close, cut, make_data, train
 from torch import nn
 
-from mer_core.errors import DataError, OptionError
+from mer_core.errors import DataError, OptionError, PluginError
 from mer_core.plugin import ValueModel
 from mer_core.types import FeatureSet, Fold, TargetSpec
 from mer_plugins.fusion.attention import Attention, AttentionOptions
@@ -261,6 +261,15 @@ def test_what_cannot_be_learnt_is_said() -> None:
     for options in ({"self_training": "class-balanced"}, {"gradient_modulation": "ogm"}):
         with pytest.raises(OptionError, match="needs classes"):
             train(alone, **options)
+
+
+def test_a_fusion_without_values_is_told_so() -> None:
+    class Classifier:
+        def build(self, streams: Any, targets: TargetSpec) -> nn.Module:
+            return fusion("attention").build(streams, dataclasses.replace(targets, values=()))
+
+    with pytest.raises(PluginError, match="the fusion answers 0 continuous values, not 2"):
+        train(with_targets(make_data()), Classifier(), epochs=1)
 
 
 def test_values_of_some_clips_by_one_fold() -> None:
