@@ -16,8 +16,8 @@ import pytest
 
 from mer_core import fit, load_fit, predict, read_features, run
 from mer_core.cli.app import run_app
-from mer_core.data.votes import majority
 from mer_core.data.array_files import numbered_columns, open_arrays
+from mer_core.data.votes import majority
 from mer_core.errors import MerError
 from mer_core.feature_choice import stream_arrays
 
