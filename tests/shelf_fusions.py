@@ -16,13 +16,14 @@ HIDDEN = 8
 class Module(nn.Module):
     """Streams are encoded, frames averaged, streams summed, the sum classified."""
 
-    def __init__(self, streams: Mapping[str, StreamInfo], classes: int) -> None:
+    def __init__(self, streams: Mapping[str, StreamInfo], classes: int, values: int = 0) -> None:
         super().__init__()
+        self.classes = classes
         self.names = tuple(streams)
         self.modalities = tuple(info.modality for info in streams.values())
         self.encoders = self.make_encoders(streams)
         self.drop = nn.Dropout(0.2)
-        self.out = nn.Linear(HIDDEN, classes)
+        self.out = nn.Linear(HIDDEN, classes + values)
         self.prepare()
 
     def make_encoders(self, streams: Mapping[str, StreamInfo]) -> nn.Module:
@@ -34,7 +35,12 @@ class Module(nn.Module):
     def forward(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> FusionOutput:
         hidden = [self.encode(number, x[name], mask[name]) for number, name in enumerate(self.names)]
         present = [mask[name] if mask[name].dim() == 1 else mask[name].any(1) for name in self.names]
-        return self.answer(self.out(self.drop(self.mix(torch.stack(hidden, 1), torch.stack(present, 1)))))
+        told = self.out(self.drop(self.mix(torch.stack(hidden, 1), torch.stack(present, 1))))
+        found = self.answer(told[:, : self.classes])
+        return self.with_values(found, told[:, self.classes :]) if told.shape[1] > self.classes else found
+
+    def with_values(self, found: FusionOutput, values: Tensor) -> FusionOutput:
+        return found._replace(values=values)
 
     def encode(self, number: int, x: Tensor, present: Tensor) -> Tensor:
         hidden = torch.tanh(self.encoders[number](clear_input(x, present)))
@@ -62,7 +68,23 @@ class Good:
         self.shared = nn.Linear(HIDDEN, 6)
 
     def build(self, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> nn.Module:
-        return self.module(streams, len(targets.classes))
+        return self.module(streams, len(targets.classes), len(targets.values))
+
+
+class ForgetsValues(Good):
+    """values: classes are answered, continuous values are not."""
+
+    class module(Module):
+        def with_values(self, found: FusionOutput, values: Tensor) -> FusionOutput:
+            return found
+
+
+class KnowsValues(Good):
+    """values: answers the same values whatever it learns."""
+
+    class module(Module):
+        def with_values(self, found: FusionOutput, values: Tensor) -> FusionOutput:
+            return found._replace(values=torch.ones_like(values.detach()))
 
 
 class GivesNone(Good):
@@ -303,7 +325,8 @@ class TiesWeights(Good):
             self.again = self.out
 
         def answer(self, logits: Tensor) -> FusionOutput:
-            return super().answer(logits + self.again(torch.zeros_like(logits[:, :1]).expand(-1, HIDDEN)))
+            more = self.again(torch.zeros_like(logits[:, :1]).expand(-1, HIDDEN))
+            return super().answer(logits + more[:, : self.classes])
 
 
 LOOPS = (AttendsAcrossClips, Normalises, ForgetsProjection, ForgetsStatistics, NobodyIsNan)

@@ -64,7 +64,7 @@ class NewClassEachTime(shelf_fusions.Good):
         class Inner(shelf_fusions.Module):
             pass
 
-        return Inner(streams, len(targets.classes))
+        return Inner(streams, len(targets.classes), len(targets.values))
 
 
 class NeedsEvenStreams(shelf_fusions.Good):

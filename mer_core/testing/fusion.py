@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mer_core.testing.common import light_import, options
 from mer_core.testing.fusion_bench import (
     DIMS,
+    TARGETS,
     TWINS,
     Batch,
     FusionBench,
@@ -27,9 +28,10 @@ from mer_core.testing.fusion_bench import (
 from mer_core.testing.fusion_stacked import stacked
 from mer_core.testing.kit import Check, NotApplicable, check, require
 from mer_core.testing.subject import Subject
-from mer_core.types import Level
+from mer_core.types import Level, TargetSpec
 
 JUNK = (float("nan"), float("inf"), 1e9)
+VALUED = TargetSpec(TARGETS.classes, ("valence", "arousal"))
 NAMES = ("speech:my.encoder-v1.5", "text:文本", "video:a b/c")
 
 _Learnt = tuple[Tensor, dict[str, Tensor | None]]
@@ -181,6 +183,19 @@ def _reaches_parameters(bench: FusionBench) -> None:
     )
 
 
+@check(needs=("starts",), cure="as many columns of `values` as `targets.values` has names, from layers that learn")
+@at_each_level
+def values_(bench: FusionBench) -> None:
+    """Continuous targets are answered beside classes, by parameters that learn from them."""
+    module, batch = bench.build(targets=VALUED).to(bench.dtype), bench.ready()
+    found = ask(module, batch, VALUED).values
+    learnt = found.requires_grad and any(
+        gradient is not None and bool(gradient.any())
+        for gradient in gradients(module, lambda: found.square().sum()).values()
+    )
+    require(learnt, "no parameter learns from the continuous values: compute them as logits are.")
+
+
 @check(needs=("starts",), cure="no batch statistics; take care with `squeeze`")
 @at_each_level
 def batch_of_one(bench: FusionBench) -> None:
@@ -272,6 +287,7 @@ CHECKS: tuple[Check, ...] = (
     absence,
     cleared_values,
     gradients_,
+    values_,
     batch_of_one,
     batch_invariance,
     one_stream,

@@ -92,7 +92,12 @@ class FusionBench:
         self.spec = cast("FusionSpec", subject.spec)
 
     def build(
-        self, dims: Mapping[str, int] = DIMS, *, seed: int = 0, levels: Mapping[str, Level] | None = None
+        self,
+        dims: Mapping[str, int] = DIMS,
+        *,
+        seed: int = 0,
+        levels: Mapping[str, Level] | None = None,
+        targets: TargetSpec = TARGETS,
     ) -> nn.Module:
         """A module as a trainer gets it, float32 and in training mode."""
         streams = {
@@ -100,7 +105,7 @@ class FusionBench:
             for name, dim in dims.items()
         }
         with seeded(seed):
-            built = self.plugin.build(streams, TARGETS)
+            built = self.plugin.build(streams, targets)
         require(isinstance(built, nn.Module), f"build returned {type(built).__name__}, not a torch.nn.Module.")
         return cast("nn.Module", built.to(self.subject.device).train())
 
@@ -202,7 +207,7 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def ask(module: nn.Module, batch: Batch) -> FusionOutput:
+def ask(module: nn.Module, batch: Batch, targets: TargetSpec = TARGETS) -> FusionOutput:
     """One forward pass, checked for everything that a batch's output must be.
 
     Raises:
@@ -211,7 +216,7 @@ def ask(module: nn.Module, batch: Batch) -> FusionOutput:
     out = module(dict(batch.x), dict(batch.mask))
     if not isinstance(out, FusionOutput):
         raise CheckFailed(f"forward returned {type(out).__name__}, not a mer_core.plugin.FusionOutput.")
-    for name, wanted in (("logits", len(TARGETS.classes)), ("values", len(TARGETS.values))):
+    for name, wanted in (("logits", len(targets.classes)), ("values", len(targets.values))):
         _check_part(name, getattr(out, name), (len(batch), wanted))
     require(
         isinstance(out.losses, dict), f"losses is {type(out.losses).__name__}: give a dict, empty if there are none."
