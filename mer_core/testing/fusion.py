@@ -187,11 +187,11 @@ def _reaches_parameters(bench: FusionBench) -> None:
 @at_each_level
 def values_(bench: FusionBench) -> None:
     """Continuous targets are answered beside classes, by parameters that learn from them."""
-    module, batch = bench.build(targets=VALUED).to(bench.dtype), bench.ready()
+    module, batch = bench.stirred(targets=VALUED), bench.ready()
     found = ask(module, batch, VALUED).values
     learnt = found.requires_grad and any(
         gradient is not None and bool(gradient.any())
-        for gradient in gradients(module, lambda: found.square().sum()).values()
+        for gradient in gradients(module, lambda: (found - 1).square().sum()).values()
     )
     require(learnt, "no parameter learns from the continuous values: compute them as logits are.")
 

@@ -110,13 +110,18 @@ class FusionBench:
         return cast("nn.Module", built.to(self.subject.device).train())
 
     def stirred(
-        self, dims: Mapping[str, int] = DIMS, *, seed: int = 0, levels: Mapping[str, Level] | None = None
+        self,
+        dims: Mapping[str, int] = DIMS,
+        *,
+        seed: int = 0,
+        levels: Mapping[str, Level] | None = None,
+        targets: TargetSpec = TARGETS,
     ) -> nn.Module:
         """A module in evaluation mode and in :attr:`dtype`, its weights moved a little.
 
         So a layer that starts at zero (a gate, a last layer) hides nothing.
         """
-        module = self.build(dims, seed=seed, levels=levels).to(self.dtype).eval()
+        module = self.build(dims, seed=seed, levels=levels, targets=targets).to(self.dtype).eval()
         with seeded(seed + 1), torch.no_grad():
             for parameter in module.parameters():
                 if parameter.is_floating_point():
