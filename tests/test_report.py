@@ -17,6 +17,8 @@ from mer_core.evaluation import evaluate_predictions, evaluate_subsets
 from mer_core.report import RunReport, headline, render_html
 from mer_core.report import build as b
 from mer_core.report import model as m
+from mer_core.report.parts import Score
+from mer_core.report.rounds import Round, SelfTraining
 from mer_core.report.svg import cut, line_chart
 from mer_core.report.words import bounds, duration, moment, number, wilson
 from mer_core.types import Fold
@@ -391,7 +393,21 @@ def test_a_modality_that_does_not_help_is_named():
 def test_a_score_at_chance_is_called_that():
     lines = report(metrics=m.Metrics(cv=scored(right=0.0))).findings()
     assert any("do not show that the model has learnt anything" in line for line in lines)
+    section = scored(right=0.0)
+    for low, high, said in ((0.0, 0.9, "includes"), (0.0, 0.001, "lies below")):
+        one = section.model_copy(update={"waf": Score(value=0.0, low=low, high=high)})
+        lines = report(metrics=m.Metrics(cv=one)).findings()
+        assert any(f") {said} what guessing gives" in line for line in lines)
     assert not any("learnt anything" in line for line in report(metrics=m.Metrics(cv=scored())).findings())
+
+
+def test_self_training_that_labelled_nothing_is_told_apart_from_one_that_did_not_help():
+    zero = Score(value=0.0, low=0.0, high=0.0)
+    rounds = (Round(round=0, waf=zero, learnt={"a": 0, "b": 0}, added=0),)
+    told = {"method": "class-balanced", "source": "fold", "pool": 9, "kept": 0, "stopped": "the modalities disagreed"}
+    lines = report(self_training=SelfTraining(rounds=rounds, gain=zero, **told)).findings()
+    assert "Self-training gave no clip a label and changed nothing: the modalities disagreed." in lines
+    assert not any("Self-training helped" in line for line in lines)
 
 
 def test_imputed_cells_failures_and_own_warnings_are_said():

@@ -224,7 +224,7 @@ def test_a_run_reports_rounds_audits_them_and_marks_the_published_way(
     rows = plain.training.rows.tolist()
     assert set(tested) <= set(rows)
     assert all(plain.training.data.labels[rows.index(row)] == -1 for row in tested)
-    assert any("--transductive" in line for line in plain.report.findings())
+    assert any("at hand in training, without their labels (--transductive)" in line for line in plain.report.findings())
     assert not (tmp_path / "t" / "pseudo_labels.csv").exists()
 
 

@@ -65,3 +65,5 @@ def test_speakers_shared_with_the_test_split_are_told() -> None:
     (remark,) = _shared_with_test(cast("Any", extraction), cast("Any", SimpleNamespace(rows=np.array([0, 1, 4]))))
     assert "1 of its 2 speakers are in training too" in remark
     assert _shared_with_test(cast("Any", extraction), cast("Any", SimpleNamespace(rows=np.array([1, 4])))) == ()
+    with_test = SimpleNamespace(rows=np.array([1, 2, 3, 4]))
+    assert _shared_with_test(cast("Any", extraction), cast("Any", with_test)) == ()

@@ -85,7 +85,7 @@ def _headline(report: RunReport) -> Text:
     parts += [f"{n:,} with {name}" for name, n in data.value_counts.items()]
     parts += [f"{data.n_votes:,} with votes"] if data.n_votes else []
     if data.group:
-        parts.append(f"{data.n_groups} {data.group}s")
+        parts.append(count(data.n_groups, data.group))
     streams = "\n         ".join(map(_stream, report.streams))
     return Text.assemble(("Data     ", "bold"), ", ".join(parts), "\n", ("Streams  ", "bold"), streams)
 

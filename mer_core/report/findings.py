@@ -89,6 +89,9 @@ def _about_self_training(report: RunReport) -> Iterator[str]:
     if not found.pool:
         yield "Self-training had nothing to learn from: there is no unlabelled clip (split unlabelled, or no label)."
         return
+    if not any(sum(filter(None, one.learnt.values())) for one in found.rounds):
+        yield f"Self-training gave no clip a label and changed nothing: {found.stopped}."
+        return
     gain = found.gain
     if gain is None or gain.value is None:
         return
@@ -133,12 +136,18 @@ def _about_section(report: RunReport, key: str, section: Section) -> Iterator[st
         )
     if section.waf.low is not None and section.chance is not None and section.waf.low <= section.chance:
         yield (
-            f"{name}: the {percent(section.level)} interval of the WAF ({bounds(section.waf)}) includes what guessing"
-            f" gives ({number(section.chance)}). These clips do not show that the model has learnt anything."
+            f"{name}: the {percent(section.level)} interval of the WAF ({bounds(section.waf)})"
+            f" {_beside_chance(section)} what guessing gives ({number(section.chance)}). These clips do not show that"
+            " the model has learnt anything."
         )
     yield from _about_units(report, key, name, section)
     yield from finding(name, section.calibration, section.level, report.model.options.get("calibrate"))
     yield from _about_classes(name, section)
+
+
+def _beside_chance(section: Section) -> str:
+    high, chance = section.waf.high, section.chance
+    return "lies below" if high is not None and chance is not None and high < chance else "includes"
 
 
 def _about_units(report: RunReport, key: str, name: str, section: Section) -> Iterator[str]:

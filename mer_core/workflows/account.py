@@ -30,7 +30,7 @@ from mer_core.workflows.learning import Learning
 from mer_core.workflows.log import RunLog
 from mer_core.workflows.lost import failed_streams
 from mer_core.workflows.preflight import protocol_gaps
-from mer_core.workflows.pseudo_labels import audit_labels, self_training
+from mer_core.workflows.pseudo_labels import accounts, audit_labels, self_training
 from mer_core.workflows.run_targets import target_counts
 from mer_core.workflows.train import Training
 from mer_core.workflows.workspace import Workspace, pick_device
@@ -98,15 +98,18 @@ def build_report(
             *(f"No model was trained on {one.modality} alone: {one.reason}" for one in scores.alone if one.reason),
             *protocol_gaps(config, space.catalogue),
             *_shared_with_test(extraction, training),
-            *_transductive(config, scores),
+            *_transductive(config, scores, bool(accounts(training))),
         ),
     )
 
 
-def _transductive(config: RunConfig, scores: Scores) -> tuple[str, ...]:
+def _transductive(config: RunConfig, scores: Scores, learnt: bool) -> tuple[str, ...]:
     """A remark on a test score of clips that took part in training, without their labels."""
     if not (config.transductive and scores.test):
         return ()
+    if not learnt:
+        told = "Test split: its clips were at hand in training, without their labels (--transductive)"
+        return (f"{told}, but the trainer tells of no self-training, which is off unless asked for.",)
     return ("Test split: its clips took part in training without their labels (--transductive). A new clip did not.",)
 
 
@@ -115,7 +118,8 @@ def _shared_with_test(extraction: Extraction, training: Training) -> tuple[str, 
     clips, labels, column = extraction.table.clips, extraction.features.labels, extraction.config.folds.group
     groups = clip_groups(clips, column)
     tested = {groups[i] for i, clip in enumerate(clips) if clip.split == "test" and labels[i] >= 0} - {None}
-    shared = tested & {groups[row] for row in training.rows if labels[row] >= 0}
+    learnt = (row for row in training.rows if labels[row] >= 0 and clips[row].split != "test")
+    shared = tested & {groups[row] for row in learnt}
     if not shared:
         return ()
     return (

@@ -95,6 +95,8 @@ def _round(number: int, found: Sequence[Account], scored: SubsetScore | None, au
     there = [one["rounds"][number] for one in found if number < len(one["rounds"])]
     learnt = [_at(one, number)["learnt"] for one in found]
     measured = {key: _mean([one.get(key) for one in there]) for key in MEASURED}
+    if measured["added"] == 0:
+        measured["confidence"] = None
     return Round(
         round=number,
         waf=score(scored.waf) if scored else Score(value=None),
