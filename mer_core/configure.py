@@ -181,6 +181,8 @@ def make_config(
     }
     refuse_strangers(asked, resolved_streams, [*readers, *_others(catalogue, resolved)], "this run")
     _refuse_optimism(resolved["trainer"]["options"], protocol_spec)
+    idle = {"audit_labels": audit_labels, "pseudo_from": (trainer_options or {}).get("pseudo_from")}
+    _refuse_idle(resolved["trainer"]["options"], idle)
     return validate_config(permitted(resolved, catalogue) if allow_upload else resolved)
 
 
@@ -277,6 +279,16 @@ def _refuse_optimism(options: Mapping[str, Any], protocol: ProtocolSpec | None) 
         raise UsageError(
             "--select val would choose the epoch on the very clips that are scored.",
             "Use --select inner, or --protocol mer2024, which marks its score as optimistic.",
+        )
+
+
+def _refuse_idle(options: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Flags about self-training, where the trainer has it and it is off, would do nothing."""
+    given = [name for name, value in asked.items() if value]
+    if given and options.get("self_training") == "off":
+        raise UsageError(
+            f"--{given[0].replace('_', '-')} is about self-training, which is off.",
+            "Add --self-training class-balanced, or leave it out.",
         )
 
 

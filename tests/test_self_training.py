@@ -15,12 +15,15 @@ import pytest
 
 from mer_core import compose, fit, open_workspace, run
 from mer_core.config import DataChoice, PluginChoice, RunConfig
+from mer_core.configure import make_config
 from mer_core.errors import OptionError, UsageError
+from mer_core.registry import discover
 from mer_core.types import Clip, FeatureSet
 from mer_core.workflows.fit import Fit
 from mer_core.workflows.pseudo_labels import audit_labels
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.pseudo import agreed, choose, thresholds
+from mer_plugins.trainers.self_training import why_none
 
 CLASSES = ("a", "b", "c")
 QUICK: dict[str, Any] = {"epochs": 30, "lr": 0.005, "modality_dropout": 0, "self_training": "class-balanced"}
@@ -116,6 +119,13 @@ def test_the_same_seed_gives_the_same_labels_and_another_machine_order_too() -> 
     assert one.evaluation is not None
     assert two.evaluation is not None
     assert one.evaluation.scores.waf == two.evaluation.scores.waf
+
+
+def test_it_says_when_the_modalities_agreed_on_nothing() -> None:
+    asked = CvOptions(pseudo_agreement="all")
+    assert why_none({"agreement": 0.0}, asked).endswith("agreed on no clip that was left (cv.pseudo_agreement=all)")
+    assert why_none({"agreement": 0.5}, asked) == "no prediction could become a label"
+    assert why_none({"agreement": 0.0}, CvOptions(pseudo_agreement="off")) == "no prediction could become a label"
 
 
 def test_it_ends_when_nothing_can_become_a_label() -> None:
@@ -219,7 +229,8 @@ def test_a_run_reports_rounds_audits_them_and_marks_the_published_way(
     assert "pseudo_labels.csv" in json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))["files"]
     print_summary(report, tmp_path / "run", Console(width=120))
     assert "Self-training on" in capsys.readouterr().out
-    plain = run(manifest, out=tmp_path / "t", transductive=True, **{**settings, "trainer_options": {"epochs": 1}})
+    settings |= {"trainer_options": {"epochs": 1}, "audit_labels": None}
+    plain = run(manifest, out=tmp_path / "t", transductive=True, **settings)
     tested = [row for row, clip in enumerate(plain.extraction.table.clips) if clip.split == "test"]
     rows = plain.training.rows.tolist()
     assert set(tested) <= set(rows)
@@ -314,3 +325,15 @@ def test_labels_of_test_clips_stay_hidden_in_folds_of_ones_own() -> None:
     splits = tuple("test" if row >= 30 else None for row in range(36))
     found = learn(replace(features, splits=splits), {**QUICK, "self_training": "off"}, folds=2)
     assert not (found.held_out.fold[30:] >= 0).any()
+
+
+@pytest.mark.parametrize(
+    ("asked", "flag"), [({"audit_labels": "truth"}, "audit-labels"), ({"pseudo_from": "ensemble"}, "pseudo-from")]
+)
+def test_flags_of_self_training_want_self_training(asked: dict[str, str], flag: str) -> None:
+    trainer = {key: value for key, value in asked.items() if key == "pseudo_from"}
+    settings = {key: value for key, value in asked.items() if key != "pseudo_from"}
+    with pytest.raises(UsageError, match=f"--{flag} is about self-training") as caught:
+        make_config(discover(), trainer_options=trainer, **settings)  # type: ignore[arg-type]
+    assert "--self-training class-balanced" in caught.value.hint
+    make_config(discover(), trainer_options={**trainer, "self_training": "class-balanced"}, **settings)  # type: ignore[arg-type]

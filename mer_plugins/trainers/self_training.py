@@ -59,7 +59,7 @@ def self_train(
         state.inner.extend(_inner(model))
         state.stopped = _why_stop(state, options, len(pool))
         if not state.stopped and not give_labels(trainer, fusion, data, pool, model, state, seed + number, told):
-            state.stopped = "no prediction could become a label"
+            state.stopped = why_none(state.facts[-1], options)
         models = {one: models[one] for one in {number, *([state.better()] if best else [])}}
         keeper.save(state, models)
     kept = state.better() if best else len(state.facts) - 1
@@ -96,6 +96,14 @@ def learn_consistently(
     kept = len(state.facts) - 1
     models[kept].summary["self_training"] = _facts(trainer.options, "fold", data, state, len(pool), kept)
     return models[kept]
+
+
+def why_none(facts: Mapping[str, Any], options: CvOptions) -> str:
+    """Why a round gave no label: the modalities agreed on nothing that was left, or something else."""
+    if options.pseudo_agreement != "off" and not facts.get("agreement"):
+        mode = options.pseudo_agreement
+        return f"the modalities' own models agreed on no clip that was left (cv.pseudo_agreement={mode})"
+    return "no prediction could become a label"
 
 
 def pool_of(data: TrainingData) -> Rows:
