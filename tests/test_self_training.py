@@ -267,7 +267,7 @@ def test_the_published_protocol_labels_with_all_folds_and_says_so_beside_its_cho
     assert (score.optimistic, score.contaminated, score.n) == (True, 24, 24)
     assert not (tmp_path / "run" / "work").exists()
     with pytest.raises(UsageError, match="nothing in 'truth'"):
-        run(audit_labels="truth", **settings)
+        run(trainer_options=wanted, audit_labels="truth", **settings)
 
 
 def few_labels(source: Path, file: Path) -> Path:
