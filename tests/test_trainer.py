@@ -17,9 +17,10 @@ from mer_core.types import FeatureSet, Fold, FusionOutput, StreamData, StreamInf
 from mer_plugins.fusion.attention import Attention, AttentionOptions
 from mer_plugins.fusion.concat import Concat, ConcatOptions
 from mer_plugins.specs import PROTOCOLS
-from mer_plugins.trainers.cv import CrossValidation, CvOptions, _build
+from mer_plugins.trainers.cv import CrossValidation, CvOptions
 from mer_plugins.trainers.dropout import MaskedDropout, find_sites, replace_dropout
 from mer_plugins.trainers.loop import weighted_f1
+from mer_plugins.trainers.members import build_member
 from mer_plugins.trainers.model import FusionModel
 from mer_plugins.trainers.noise import Noise
 from mer_plugins.trainers.plan import Batches, epoch_count, make_plan
@@ -139,7 +140,7 @@ def test_stacked_equals_a_plain_loop_written_out() -> None:
     batches = [batch for _ in range(model.summary["epochs"]) for batch in orders.epoch()]
     assert len(batches) >= 20
     for k, member in enumerate(model.members):
-        module = _build(fusion, data, 0, k).double()
+        module = build_member(fusion, data, 0, k).double()
         optimiser = torch.optim.Adam(module.parameters(), lr=3e-4, weight_decay=3e-4, foreach=False)
         full = {n: torch.from_numpy(s.apply(data.table[n].values)).double() for n, s in member.standardisers.items()}
         for rows, shares in batches:

@@ -17,7 +17,9 @@ from mer_core.errors import DataError, OptionError, PluginError
 from mer_core.plugin import ValueModel
 from mer_core.types import FeatureSet, Fold, TargetSpec
 from mer_plugins.fusion.attention import Attention, AttentionOptions
+from mer_plugins.trainers import cv
 from mer_plugins.trainers.cv import CrossValidation, CvOptions
+from mer_plugins.trainers.members import make_losses
 
 VALUES = ("valence", "arousal")
 DOUBLE: dict[str, Any] = {"precision": "float64", "epochs": 3}
@@ -207,8 +209,7 @@ def test_balanced_weights_come_from_the_members_own_clips_pseudo_labelled_ones_i
     trainer = CrossValidation(CvOptions(epochs=1, class_weights="balanced"))
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        real = CrossValidation._losses
-        patch.setattr(CrossValidation, "_losses", lambda *given: seen.append(real(*given)) or seen[-1])
+        patch.setattr(cv, "make_losses", lambda *given: seen.append(make_losses(*given)) or seen[-1])
         more = {int(row): 5 for row in data.folds[0].val[:4]}
         trainer.fit_members(fusion("concat"), data, 0, pseudo=(more, {}))
     for fold, extra in enumerate((4, 0)):

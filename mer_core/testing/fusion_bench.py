@@ -208,7 +208,10 @@ def at_each_level(look: Callable[[FusionBench], None]) -> Callable[[Subject], No
 def seeded(seed: int) -> Iterator[None]:
     """torch's random numbers from ``seed`` within the block, untouched outside."""
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        if torch.cuda.is_available():
+            torch.manual_seed(seed)
+        else:  # where there is none, the above would note down the call stack for each kind of GPU
+            torch.default_generator.manual_seed(seed)
         yield
 
 

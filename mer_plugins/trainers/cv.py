@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -17,31 +16,40 @@ from mer_core.plugin import (
     DataError,
     Fusion,
     OptionError,
-    PluginError,
     Progress,
     StreamData,
     TrainingData,
     Trial,
     frames_of,
 )
-from mer_core.pooling import Standardiser, count_nonfinite
+from mer_core.pooling import count_nonfinite
 from mer_plugins.trainers.consistency_loop import Unlabelled
 from mer_plugins.trainers.dropout import replace_dropout
-from mer_plugins.trainers.known import ValueScale, learnable, values_of
+from mer_plugins.trainers.known import learnable
 from mer_plugins.trainers.loop import Loop
-from mer_plugins.trainers.losses import COUPLED, Losses
+from mer_plugins.trainers.losses import COUPLED
 from mer_plugins.trainers.masking import ModalityDropout
+from mer_plugins.trainers.members import (
+    build_member,
+    finish_member,
+    fit_standardisers,
+    fit_value_scale,
+    make_losses,
+    number_type,
+    unlearnt_notes,
+    why_one_by_one,
+)
 from mer_plugins.trainers.model import FittedMember, FusionModel, load_model
 from mer_plugins.trainers.modulation import make_modulation
-from mer_plugins.trainers.noise import Noise, generator
+from mer_plugins.trainers.noise import Noise, seeded
 from mer_plugins.trainers.options import CvOptions
-from mer_plugins.trainers.plan import Part, Plan, make_plan
+from mer_plugins.trainers.plan import Plan, make_plan
 from mer_plugins.trainers.pseudo import with_pseudo
 from mer_plugins.trainers.recall import Recall
 from mer_plugins.trainers.self_training import self_train
-from mer_plugins.trainers.stack import Looped, Members, Stacked, why_looped
-from mer_plugins.trainers.tables import Tables, build_tables, fit_standardiser, folded
-from mer_plugins.trainers.targets import Targets, class_counts, class_weights, make_targets
+from mer_plugins.trainers.stack import Looped, Members, Stacked
+from mer_plugins.trainers.tables import build_tables, folded
+from mer_plugins.trainers.targets import make_targets
 from mer_plugins.trainers.temperature import calibrated
 from mer_plugins.trainers.threads import fitting_threads, step_operations
 
@@ -98,32 +106,31 @@ class CrossValidation:
         """
         dropping = ModalityDropout(data.streams, self.options)
         plan = make_plan(data, self.options, seed)
-        scalers = [self._standardisers(data, part, fold) for fold, part in enumerate(plan.parts)]
-        scales = [_scale(data, part, fold) for fold, part in enumerate(plan.parts)]
+        scalers = [fit_standardisers(data, part, f, self.options, self.recall) for f, part in enumerate(plan.parts)]
+        scales = [fit_value_scale(data, part, fold) for fold, part in enumerate(plan.parts)]
         labelled, (plan, labels) = plan, with_pseudo(plan, data.labels, pseudo)
-        dtype = torch.float64 if self.options.precision == "float64" else torch.float32
+        dtype = number_type(self.options)
         rows, make_loop = (unlabelled.rows(plan.rows), unlabelled.loop) if unlabelled else (plan.rows, Loop)
         tables = build_tables(data, scalers, rows, self.device, dtype)
         targets = make_targets(data, labels, labelled, rows, scales, self.device)
-        losses = self._losses(data, plan, targets, tables)
-        modules = [_build(fusion, data, seed, fold).to(self.device, dtype) for fold in range(len(plan.parts))]
+        losses = make_losses(data, plan, targets, tables, self.options)
+        modules = [build_member(fusion, data, seed, fold).to(self.device, dtype) for fold in range(len(plan.parts))]
         for module, member in zip(modules, start.members if start else (), strict=bool(start)):
             module.load_state_dict(member.module.state_dict())
         weights = sum(p.numel() for p in modules[0].parameters())
         work = step_operations(weights, len(modules), self.options.batch_size)
-        with torch.random.fork_rng(), fitting_threads(work):
-            torch.manual_seed(seed)
+        with seeded(seed, self.device), fitting_threads(work):
             copies = [replace_dropout(copy.deepcopy(module)) for module in modules]
-            reason = self._why_looped(copies, tables)
+            reason = why_one_by_one(copies, tables, self.options, self.device)
             members: Members = Looped(copies) if reason else Stacked(copies)
             modulation = make_modulation(copies[0], data.streams, self.options, seed, len(copies), self.device)
             loop = make_loop(members, tables, plan, targets, losses, dropping, self.options, modulation)
             loop.run(Noise(seed, len(modules), self.device, dtype), seed, progress)
-        for module, curve in zip(modules, loop.curves, strict=True):
-            module.load_state_dict({key: curve.best[key] for key in module.state_dict()})
-        unlearnt = [_unlearnt(data, part, fold) for fold, part in enumerate(plan.parts)]
-        parts = zip(modules, scalers, unlearnt, scales, strict=True)
-        fitted = [FittedMember(m.eval(), s, u, scale=scale) for m, s, u, scale in parts]
+        ended = zip(modules, loop.curves, plan.parts, scalers, scales, strict=True)
+        fitted = [
+            finish_member(module, curve.best, data, part, fold, own, scale)
+            for fold, (module, curve, part, own, scale) in enumerate(ended)
+        ]
         summary = self._summary(data, plan, loop, seed, fitted)
         summary |= {"stacked": not reason, "stacked_reason": reason}
         summary |= {"gradient_modulation": modulation.facts()} if modulation else {}
@@ -142,41 +149,6 @@ class CrossValidation:
     def load(self, folder: Path, fusion: Fusion) -> FusionModel:
         """What :meth:`FusionModel.save` wrote."""
         return load_model(folder, fusion, self.device)
-
-    def _standardisers(self, data: TrainingData, part: Part, fold: int) -> dict[str, Standardiser]:
-        found = {}
-        for name in data.streams:
-            seen = data.features(name, fold if data.folds else None)
-            learn = partial(fit_standardiser, seen, part.train, self.options.standardise, self.options.limit)
-            found[name] = self.recall(seen, part.train, learn)
-        return found
-
-    def _losses(self, data: TrainingData, plan: Plan, targets: Targets, tables: Tables) -> Losses:
-        options, classes = self.options, data.targets.classes
-        counts = class_counts(targets, [tables.local(part.train) for part in plan.parts], len(classes))
-        weights = class_weights(options.class_weights, classes, counts)
-        return Losses(
-            smoothing=options.label_smoothing,
-            gamma=options.focal_gamma,
-            weights=None if weights is None else weights.to(self.device),
-            complete=counts.sum() > sum(len(part.train) for part in plan.parts) - 0.5,
-            value_loss=options.value_loss,
-            value_weight=options.value_weight,
-        )
-
-    def _why_looped(self, modules: Sequence[nn.Module], tables: Tables) -> str:
-        """Why members train one by one, because that is wanted or the fusion needs it; "" for one stacked model."""
-        wanted = self.options.stacked
-        if wanted is False:
-            return "stacked=false was asked for"
-        if wanted is None and len(modules) == 1:
-            return "there is one member"
-        rows = torch.zeros((len(modules), 2), dtype=torch.int64, device=self.device)
-        reason = why_looped(modules, *tables.gather(rows))
-        if wanted and reason:
-            hint = "Leave out stacked=true: folds then train one by one."
-            raise PluginError(f"this fusion cannot be stacked: {reason}.", hint)
-        return reason
 
     def _summary(
         self, data: TrainingData, plan: Plan, loop: Loop, seed: int, fitted: Sequence[FittedMember]
@@ -199,7 +171,7 @@ class CrossValidation:
             "notes": [
                 *plan.notes,
                 *loop.dropping.notes,
-                *_unlearnt_notes(fitted),
+                *unlearnt_notes(fitted),
                 *self._small_batches(data, plan, loop, fitted[0].module),
             ],
             "options": self.options.model_dump(),
@@ -232,35 +204,6 @@ def _check(data: TrainingData, options: CvOptions) -> None:
     if not targets.classes and any(asked.values()):
         name = next(key for key, wanted in asked.items() if wanted)
         raise OptionError(f"cv.{name} needs classes, and there are only values.", f"Leave out cv.{name}.")
-
-
-def _build(fusion: Fusion, data: TrainingData, seed: int, fold: int) -> nn.Module:
-    """A module whose initial weights depend on ``seed`` and ``fold`` alone."""
-    with torch.random.fork_rng():
-        torch.manual_seed(int(generator(seed, fold, "weights").integers(2**62)))
-        return fusion.build(data.streams, data.targets)
-
-
-def _scale(data: TrainingData, part: Part, fold: int) -> ValueScale:
-    names = data.targets.values
-    return ValueScale.fit(values_of(data), part.train, names, fold) if names else ValueScale.identity(0)
-
-
-def _unlearnt(data: TrainingData, part: Part, fold: int) -> tuple[str, ...]:
-    """Streams that no clip of the training part has."""
-    seen = {name: data.features(name, fold if data.folds else None).present for name in data.streams}
-    return tuple(name for name, present in seen.items() if not present[part.train].any())
-
-
-def _unlearnt_notes(members: Sequence[FittedMember]) -> list[str]:
-    names = dict.fromkeys(name for member in members for name in member.unlearnt)
-    counts = {name: sum(name in member.unlearnt for member in members) for name in names}
-    return [
-        f"No training clip of {count} of {len(members)} folds has {name}: it counts as absent there."
-        if len(members) > 1
-        else f"No training clip has {name}: it counts as absent in every clip."
-        for name, count in counts.items()
-    ]
 
 
 def _holes(part: StreamData) -> NDArray[np.int64]:

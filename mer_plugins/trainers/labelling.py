@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mer_core.plugin import Fusion, Progress, StreamData, TrainingData, take_clips
 from mer_plugins.trainers.model import FusionModel
-from mer_plugins.trainers.one_modality import OneModality
 from mer_plugins.trainers.pseudo import agreed, choose
 from mer_plugins.trainers.rounds import Rounds
+from mer_plugins.trainers.views import OneModality, seen_by
 
 if TYPE_CHECKING:
     from mer_plugins.trainers.cv import CrossValidation
@@ -67,7 +67,7 @@ def predict(model: FusionModel, data: TrainingData, rows: Rows) -> list[Probabil
         at = slice(start, start + BATCH)
         taken: dict[int, tuple[StreamData, StreamData]] = {}
         for fold, own in enumerate(found):
-            seen = [data.features(name, fold if data.folds else None) for name in model.streams]
+            seen = [seen_by(data, name, fold) for name in model.streams]
             for part in seen:
                 if id(part.values) not in taken:
                     taken[id(part.values)] = (part, _taken(part, rows[at]))
@@ -83,7 +83,7 @@ def predict_fold(model: FusionModel, data: TrainingData, rows: Rows, fold: int) 
 
 def present(data: TrainingData, fold: int) -> NDArray[np.bool_]:
     """bool [N]: the clip has any of the streams."""
-    seen = [data.features(name, fold if data.folds else None).present for name in data.streams]
+    seen = [seen_by(data, name, fold).present for name in data.streams]
     return np.asarray(np.any(seen, axis=0), np.bool_)
 
 

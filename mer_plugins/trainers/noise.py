@@ -5,7 +5,8 @@ On a CPU the generators are numpy's, elsewhere torch's on the device: other numb
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,21 @@ _PURPOSES: tuple[Purpose, ...] = ("weights", "order", "noise", "inner", "modulat
 def generator(seed: int, fold: int, purpose: Purpose) -> np.random.Generator:
     """The generator that ``fold`` uses for one purpose. Independent of every other fold's."""
     return np.random.default_rng([seed, fold, _PURPOSES.index(purpose)])
+
+
+@contextmanager
+def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
+    """torch's global random numbers, on the CPU and on ``device``, from ``seed``; afterwards as they were before.
+
+    ``torch.manual_seed`` would note down, on a machine without a GPU, the whole call stack for every kind of GPU.
+    """
+    place = torch.device(device)
+    with torch.random.fork_rng(devices=[place.index or 0] if place.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if place.type == "cuda":
+            with torch.cuda.device(place):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 class Noise:

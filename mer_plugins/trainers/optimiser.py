@@ -50,9 +50,7 @@ class Adam:
     """Changes ``params`` in place, to the bit as ``torch.optim.Adam(params, lr, weight_decay=decay, fused=True)``."""
 
     def __init__(self, params: Sequence[Tensor], rate: float, decay: float) -> None:
-        self.params = list(params)
-        self.groups = [Group(None, rate, rate, decay)]
-        self._remember()
+        self._begin(params, [Group(None, rate, rate, decay)])
 
     @torch.no_grad()
     def step(self) -> None:
@@ -67,7 +65,8 @@ class Adam:
         for param in self.params:
             param.grad = None
 
-    def _remember(self) -> None:
+    def _begin(self, params: Sequence[Tensor], groups: Sequence[Group]) -> None:
+        self.params, self.groups = list(params), list(groups)
         for group in self.groups:
             group.kept = [_Kept.of(_part(param.detach(), group.rows)) for param in self.params]
 
@@ -102,10 +101,8 @@ class MemberAdam(Adam):
     """
 
     def __init__(self, stacked: Sequence[Tensor], rates: Sequence[float], decays: Sequence[float]) -> None:
-        super().__init__(stacked, rates[0], decays[0])
         runs = _runs(list(zip(rates, decays, strict=True)))
-        self.groups = [Group(rows, rate, rate, decay) for rows, (rate, decay) in runs]
-        self._remember()
+        self._begin(stacked, [Group(rows, rate, rate, decay) for rows, (rate, decay) in runs])
 
 
 def _part(tensor: Tensor, rows: slice | None) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 from mer_core.plugin import StreamData, TrainingData, frames_of
 from mer_core.pooling import Standardiser
 from mer_plugins.trainers.frame_tables import FrameTable
+from mer_plugins.trainers.views import seen_by
 
 Rows = NDArray[np.int64]
 CELLS = 2**25
@@ -116,7 +117,7 @@ def build_tables(
 
 def folded(data: TrainingData, stream: str, folds: int) -> list[StreamData]:
     """A stream as each fold sees it; only the first where all see the same arrays."""
-    seen = [data.features(stream, fold if data.folds else None) for fold in range(folds)]
+    seen = [seen_by(data, stream, fold) for fold in range(folds)]
     shared = all(
         part.values is seen[0].values and part.present is seen[0].present and part.offsets is seen[0].offsets
         for part in seen

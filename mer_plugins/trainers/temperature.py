@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_core.plugin import Fold, Fusion, Progress, StreamData, StreamInfo, TargetSpec, TrainingData, take_clips
+from mer_core.plugin import Fold, Fusion, Progress, TrainingData, take_clips
 from mer_plugins.trainers.model import FusionModel
 from mer_plugins.trainers.plan import Plan, Rows, make_plan
+from mer_plugins.trainers.views import Refolded, seen_by
 
 if TYPE_CHECKING:
     from mer_plugins.trainers.cv import CrossValidation
@@ -81,7 +82,7 @@ def _noted(model: FusionModel, note: str) -> FusionModel:
 def _temperature(model: FusionModel, data: TrainingData, rows: Rows, fold: int) -> float:
     if len(rows) < FEWEST:
         return 1.0
-    seen = {name: take_clips(data.features(name, fold if data.folds else None), rows) for name in model.streams}
+    seen = {name: take_clips(seen_by(data, name, fold), rows) for name in model.streams}
     return fit_temperature(model.logits(seen, fold), data.labels[rows])
 
 
@@ -110,50 +111,3 @@ def _pseudo(model: FusionModel, data: TrainingData) -> Sequence[Mapping[int, int
     given = model.summary.get("self_training", {}).get("labels", ())
     place = {name: row for row, name in enumerate(data.ids)} if given else {}
     return [{place[name]: label for name, label in own.items()} for own in given]
-
-
-@dataclass(frozen=True, slots=True)
-class Refolded:
-    """``data`` with other folds, of which each sees the streams as the fold of the same number does."""
-
-    data: TrainingData
-    folds: tuple[Fold, ...]
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """See :class:`mer_core.protocols.TrainingData`; so for the others."""
-        return self.data.ids
-
-    @property
-    def targets(self) -> TargetSpec:
-        """As there."""
-        return self.data.targets
-
-    @property
-    def labels(self) -> Rows:
-        """As there."""
-        return self.data.labels
-
-    @property
-    def votes(self) -> NDArray[np.float64] | None:
-        """As there."""
-        return self.data.votes
-
-    @property
-    def values(self) -> NDArray[np.float64] | None:
-        """As there."""
-        return self.data.values
-
-    @property
-    def groups(self) -> tuple[str, ...] | None:
-        """As there."""
-        return self.data.groups
-
-    @property
-    def streams(self) -> Mapping[str, StreamInfo]:
-        """As there."""
-        return self.data.streams
-
-    def features(self, stream: str, fold: int | None) -> StreamData:
-        """As there; of data without folds, those that all clips have."""
-        return self.data.features(stream, fold if self.data.folds else None)

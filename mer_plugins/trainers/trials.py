@@ -16,20 +16,29 @@ import numpy as np
 import torch
 from torch import nn
 
-from mer_core.plugin import DataError, Fusion, Progress, Trial
-from mer_plugins.trainers import cv
+from mer_core.plugin import DataError, Progress, Trial
 from mer_plugins.trainers.dropout import dropouts, replace_dropout
 from mer_plugins.trainers.masking import ModalityDropout
+from mer_plugins.trainers.members import (
+    build_member,
+    finish_member,
+    fit_standardisers,
+    fit_value_scale,
+    make_losses,
+    number_type,
+    why_one_by_one,
+)
 from mer_plugins.trainers.model import FittedMember, FusionModel
+from mer_plugins.trainers.noise import seeded
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Plan, epoch_count, make_plan, steps_per_epoch
 from mer_plugins.trainers.signature import signature
-from mer_plugins.trainers.some_folds import SomeFolds
 from mer_plugins.trainers.stack import Stacked
 from mer_plugins.trainers.tables import build_tables
 from mer_plugins.trainers.targets import make_targets
 from mer_plugins.trainers.threads import fitting_threads, step_operations
 from mer_plugins.trainers.trial_loop import SharedNoise, SharedTables, TrialLoop, shortened
+from mer_plugins.trainers.views import SomeFolds
 
 if TYPE_CHECKING:
     from mer_core.plugin import TrainingData
@@ -116,11 +125,7 @@ def _kind(draw: Draw, data: TrainingData, seed: int) -> Hashable:
     if alone or any(info.level == "frame" for info in data.streams.values()):
         return draw.number
     shared = options.model_dump_json(exclude=set(FREE))
-    return draw.trial.share, shared, signature(replace_dropout(_built(draw.trial.fusion, data, seed, 0)))
-
-
-def _built(fusion: Fusion, data: TrainingData, seed: int, fold: int) -> nn.Module:
-    return cv._build(fusion, data, seed, fold)
+    return draw.trial.share, shared, signature(replace_dropout(build_member(draw.trial.fusion, data, seed, 0)))
 
 
 class Family:
@@ -159,13 +164,13 @@ class Family:
         fusion, data, trainer = self.draws[0].trial.fusion, self.data, self.trainer
         some = SomeFolds(data, (0,)) if data.folds else data
         part = make_plan(data, trainer.options, self.seed).parts[0]
-        dtype = torch.float64 if trainer.options.precision == "float64" else torch.float32
-        scalers = [trainer._standardisers(data, part, 0)]
+        dtype = number_type(trainer.options)
+        scalers = [fit_standardisers(data, part, 0, trainer.options, trainer.recall)]
         tables = SharedTables(
             build_tables(some, scalers, np.sort(part.train[:2]), trainer.device, dtype), [0, 0], trainer.device
         )
-        made = [_built(fusion, data, self.seed, 0).to(trainer.device, dtype) for _ in range(2)]
-        return trainer._why_looped([replace_dropout(module) for module in made], tables)
+        made = [build_member(fusion, data, self.seed, 0).to(trainer.device, dtype) for _ in range(2)]
+        return why_one_by_one([replace_dropout(module) for module in made], tables, trainer.options, trainer.device)
 
     def _stacks(self) -> Iterator[list[Draw]]:
         """As many whole draws at once as fit into memory."""
@@ -182,7 +187,7 @@ class Family:
 
     def _bytes(self) -> int:
         """What one member takes."""
-        weights = sum(p.numel() for p in _built(self.draws[0].trial.fusion, self.data, self.seed, 0).parameters())
+        weights = sum(p.numel() for p in build_member(self.draws[0].trial.fusion, self.data, self.seed, 0).parameters())
         columns = sum(info.dim for info in self.data.streams.values())
         return 4 * (COPIES * weights + 6 * self.trainer.options.batch_size * columns)
 
@@ -203,9 +208,10 @@ class Stack:
         trainer, options, data, device = self.trainer, self.options, self.data, self.trainer.device
         whole = make_plan(data, options, self.seed)
         plan = replace(whole, parts=tuple(whole.parts[fold] for fold in self.folds))
-        scalers = {fold: trainer._standardisers(data, whole.parts[fold], fold) for fold in self.seen}
-        scales = {fold: cv._scale(data, whole.parts[fold], fold) for fold in self.seen}
-        dtype = torch.float64 if options.precision == "float64" else torch.float32
+        parts = {fold: whole.parts[fold] for fold in self.seen}
+        scalers = {f: fit_standardisers(data, part, f, options, trainer.recall) for f, part in parts.items()}
+        scales = {fold: fit_value_scale(data, part, fold) for fold, part in parts.items()}
+        dtype = number_type(options)
         some = SomeFolds(data, tuple(self.seen)) if data.folds else data
         tables = SharedTables(
             build_tables(some, [scalers[fold] for fold in self.seen], whole.rows, device, dtype), self.place, device
@@ -213,8 +219,7 @@ class Stack:
         modules = self._modules(dtype)
         weights = sum(p.numel() for p in modules[0].parameters())
         work = step_operations(weights, len(modules), options.batch_size)
-        with torch.random.fork_rng(), fitting_threads(work):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed, device), fitting_threads(work):
             copies = [replace_dropout(copy.deepcopy(module)) for module in modules]
             targets = make_targets(data, data.labels, plan, whole.rows, [scales[fold] for fold in self.folds], device)
             loop = TrialLoop(
@@ -222,7 +227,7 @@ class Stack:
                 tables,
                 plan,
                 targets,
-                trainer._losses(data, plan, targets, tables),
+                make_losses(data, plan, targets, tables, options),
                 ModalityDropout(data.streams, options),
                 options,
                 whole=whole,
@@ -240,7 +245,7 @@ class Stack:
 
     def _modules(self, dtype: torch.dtype) -> list[nn.Module]:
         pairs = zip(self.owners, self.folds, strict=True)
-        made = [_built(draw.trial.fusion, self.data, self.seed, fold) for draw, fold in pairs]
+        made = [build_member(draw.trial.fusion, self.data, self.seed, fold) for draw, fold in pairs]
         return [module.to(self.trainer.device, dtype) for module in made]
 
     def _models(
@@ -255,12 +260,18 @@ class Stack:
                 epoch = loop.diverged[lost[0]]
                 yield draw.number, DataError(f"its training diverged in epoch {epoch}.", "Lower the learning rate.")
                 continue
-            fitted = []
-            for member, fold in zip(members, draw.folds, strict=True):
-                module, best = modules[member], loop.curves[member].best
-                module.load_state_dict({key: best[key] for key in module.state_dict()})
-                unlearnt = cv._unlearnt(self.data, plan.parts[member], fold)
-                fitted.append(FittedMember(module.eval(), scalers[fold], unlearnt, scale=scales[fold]))
+            fitted = [
+                finish_member(
+                    modules[member],
+                    loop.curves[member].best,
+                    self.data,
+                    plan.parts[member],
+                    fold,
+                    scalers[fold],
+                    scales[fold],
+                )
+                for member, fold in zip(members, draw.folds, strict=True)
+            ]
             summary = self._summary(draw, loop, plan, members, fitted)
             yield draw.number, FusionModel(self.data.targets, self.data.streams, fitted, summary)
 
