@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mer_core.cli import flags
+from mer_core.cli.gather import settings_of, workspace_of
 from mer_core.cli.output import print_json, stderr_console
 from mer_core.errors import UsageError
 
@@ -21,6 +22,7 @@ LONGEST_ID = 80
 
 
 def command(
+    ctx: typer.Context,
     data: flags.Data = None,
     modalities: flags.Modalities = None,
     extractor: flags.ExtractorFlag = None,
@@ -51,37 +53,10 @@ def command(
     from mer_core.cli.progress import show_progress
     from mer_core.workflows.data import load_data
     from mer_core.workflows.extract import extract_clips
-    from mer_core.workflows.workspace import open_workspace
 
-    device, several = flags.several_devices(device, devices)
     with show_progress(quiet=json) as progress:
-        space = open_workspace(
-            cache,
-            workers=workers,
-            devices=several,
-            verify=verify,
-            retry=retry_crashed,
-            progress=progress,
-            notice=print_note,
-        )
-        settings = flags.configure(
-            space.catalogue,
-            file=config,
-            data=data,
-            column=column,
-            label=label,
-            modalities=modalities,
-            extractor=extractor,
-            deriver=deriver,
-            transcribe=transcribe,
-            fitted=fitted,
-            option=option,
-            preset=preset,
-            language=language,
-            faces=faces,
-            device=device,
-            allow_upload=allow_upload,
-        )
+        space = workspace_of(ctx.params, progress)
+        settings = settings_of(ctx.params, space.catalogue)
         table = load_data(settings.data, space)
         found = extract_clips(settings, table, space, shard=parse_shard(shard), keep_frames=frames)
     if json:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mer_core.cli import flags, target_flags, training_flags
-from mer_core.cli.dropout_rates import dropout_rates
+from mer_core.cli.gather import settings_of, workspace_of
 from mer_core.cli.output import print_json, stdout_console
-from mer_core.errors import UsageError
 
 if TYPE_CHECKING:
     from mer_core.config import RunConfig
@@ -61,6 +60,7 @@ Plan = Annotated[bool, typer.Option("--plan", help="Say what would be done, and 
 
 
 def command(
+    ctx: typer.Context,
     data: flags.Data = None,
     column: flags.Column = None,
     label: flags.Label = None,
@@ -110,56 +110,11 @@ def command(
     json: flags.Json = False,
 ) -> None:
     """Train and score a model on your clips, or on the built-in sample if you name none."""
-    from mer_core.cli.extract import print_note
     from mer_core.cli.progress import show_progress
-    from mer_core.workflows.workspace import open_workspace
 
-    device, several = flags.several_devices(device, devices)
     with show_progress(quiet=json) as progress:
-        space = open_workspace(
-            cache,
-            workers=workers,
-            devices=several,
-            verify=verify,
-            retry=retry_crashed,
-            progress=progress,
-            listeners=not no_listeners,
-            notice=print_note,
-        )
-        settings = flags.configure(
-            space.catalogue,
-            file=config,
-            data=data,
-            column=column,
-            label=label,
-            values=values,
-            votes=votes,
-            modalities=modalities,
-            extractor=extractor,
-            deriver=deriver,
-            transcribe=transcribe,
-            option=option,
-            preset=preset,
-            language=language,
-            faces=faces,
-            pooling=pooling,
-            fusion=fusion,
-            trainer=trainer,
-            protocol=protocol,
-            folds=fold_count(folds),
-            group=group,
-            competition=competition,
-            transductive=transductive,
-            audit_labels=audit_labels,
-            crossfit=crossfit,
-            deploy=deploy,
-            fitted=fitted,
-            seed=seed,
-            seeds=seeds,
-            device=device,
-            allow_upload=allow_upload,
-            trainer_options=trainer_flags(epochs, modality_dropout, select, self_training, pseudo_from, calibrate),
-        )
+        space = workspace_of(ctx.params, progress)
+        settings = settings_of(ctx.params, space.catalogue)
         if plan:
             document = _plan(settings, space)
         else:
@@ -182,33 +137,6 @@ def show_result(result: RunResult, as_json: bool, strict: bool) -> None:
         print_summary(result.report, result.folder, stdout_console())
     if strict and result.report.failures:
         raise typer.Exit(1)
-
-
-def fold_count(text: str | None) -> int | str | None:
-    """``"5"`` -> 5; ``loo`` and None stay.
-
-    Raises:
-        UsageError: anything else, or fewer than two.
-    """
-    if text in (None, "loo"):
-        return text
-    if text.isdigit() and int(text) >= 2:
-        return int(text)
-    raise UsageError(f"--folds {text}: that many folds cannot be made.", "Give a number from 2 on, or loo.")
-
-
-def trainer_flags(
-    epochs: int | None,
-    modality_dropout: str | None,
-    select: str | None,
-    self_training: str | None = None,
-    pseudo_from: str | None = None,
-    calibrate: bool | None = None,
-) -> dict[str, Any]:
-    """The trainer options that have a flag of their own, those given."""
-    asked = {"epochs": epochs, "modality_dropout": dropout_rates(modality_dropout), "select": select}
-    asked |= {"self_training": self_training, "pseudo_from": pseudo_from, "calibrate": calibrate}
-    return {key: value for key, value in asked.items() if value is not None}
 
 
 def command_line() -> str:

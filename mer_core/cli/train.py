@@ -8,6 +8,7 @@ import typer
 
 from mer_core.cli import flags, target_flags, training_flags
 from mer_core.cli import run as run_command
+from mer_core.cli.gather import settings_of, workspace_of
 
 NAME = "train"
 
@@ -32,6 +33,7 @@ Split = Annotated[
 
 
 def command(
+    ctx: typer.Context,
     data: flags.Data = None,
     column: flags.Column = None,
     label: flags.Label = None,
@@ -82,54 +84,13 @@ def command(
     """Train and score from stored features, or from a table of your own; extracts nothing, and says so if some are
     not there.
     """
-    from mer_core.cli.extract import print_note
     from mer_core.cli.progress import show_progress
     from mer_core.workflows.plan import refuse_unextracted
     from mer_core.workflows.run import run_config
-    from mer_core.workflows.workspace import open_workspace
 
     with show_progress(quiet=json) as progress:
-        space = open_workspace(cache, progress=progress, listeners=not no_listeners, notice=print_note)
-        settings = flags.configure(
-            space.catalogue,
-            file=config,
-            data=data,
-            column=column,
-            label=label,
-            values=values,
-            votes=votes,
-            features=features,
-            streams=streams,
-            labels=labels,
-            split=split,
-            modalities=modalities,
-            extractor=extractor,
-            deriver=deriver,
-            transcribe=transcribe,
-            option=option,
-            preset=preset,
-            language=language,
-            faces=faces,
-            pooling=pooling,
-            fusion=fusion,
-            trainer=trainer,
-            protocol=protocol,
-            folds=run_command.fold_count(folds),
-            group=group,
-            competition=competition,
-            transductive=transductive,
-            audit_labels=audit_labels,
-            crossfit=crossfit,
-            deploy=deploy,
-            fitted=fitted,
-            seed=seed,
-            seeds=seeds,
-            device=device,
-            allow_upload=allow_upload,
-            trainer_options=run_command.trainer_flags(
-                epochs, modality_dropout, select, self_training, pseudo_from, calibrate
-            ),
-        )
+        space = workspace_of(ctx.params, progress)
+        settings = settings_of(ctx.params, space.catalogue)
         if not settings.data.features:
             refuse_unextracted(settings, space)
         result = run_config(settings, space, out=out, command=run_command.command_line())

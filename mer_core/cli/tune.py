@@ -9,6 +9,7 @@ import typer
 from mer_core.cli import flags, target_flags
 from mer_core.cli import run as run_command
 from mer_core.cli import train as train_command
+from mer_core.cli.gather import settings_of, workspace_of
 
 NAME = "tune"
 SEARCH = "Search"
@@ -34,6 +35,7 @@ Halving = Annotated[
 
 
 def command(
+    ctx: typer.Context,
     data: flags.Data = None,
     column: flags.Column = None,
     label: flags.Label = None,
@@ -88,60 +90,12 @@ def command(
     json: flags.Json = False,
 ) -> None:
     """Search options of fusion and trainer, scored on clips that had no part in the choice; go on after a kill."""
-    from mer_core.cli.extract import print_note
     from mer_core.cli.progress import show_progress
     from mer_core.workflows.tune import make_hunt, tune_config
-    from mer_core.workflows.workspace import open_workspace
 
-    device, several = flags.several_devices(device, devices)
     with show_progress(quiet=json) as progress:
-        space = open_workspace(
-            cache,
-            workers=workers,
-            devices=several,
-            verify=verify,
-            retry=retry_crashed,
-            progress=progress,
-            listeners=not no_listeners,
-            notice=print_note,
-        )
-        settings = flags.configure(
-            space.catalogue,
-            file=config,
-            data=data,
-            column=column,
-            label=label,
-            values=values,
-            votes=votes,
-            features=features,
-            streams=streams,
-            labels=labels,
-            split=split,
-            modalities=modalities,
-            extractor=extractor,
-            deriver=deriver,
-            transcribe=transcribe,
-            option=option,
-            preset=preset,
-            language=language,
-            faces=faces,
-            pooling=pooling,
-            fusion=fusion,
-            trainer=trainer,
-            protocol=protocol,
-            folds=run_command.fold_count(folds),
-            group=group,
-            competition=competition,
-            transductive=transductive,
-            audit_labels=audit_labels,
-            crossfit=crossfit,
-            deploy=deploy,
-            fitted=fitted,
-            seed=seed,
-            device=device,
-            allow_upload=allow_upload,
-            trainer_options=run_command.trainer_flags(epochs, modality_dropout, select, self_training, pseudo_from),
-        )
+        space = workspace_of(ctx.params, progress)
+        settings = settings_of(ctx.params, space.catalogue)
         hunt = make_hunt(settings, space.catalogue, search or (), trials=trials, inner=inner, halving=halving)
         result = tune_config(settings, hunt, space, out=out, command=run_command.command_line())
     run_command.show_result(result, json, strict)
