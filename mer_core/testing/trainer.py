@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mer_core.probabilities import softmax
 from mer_core.protocols import Model, ValueModel
 from mer_core.testing.common import light_import, options
 from mer_core.testing.kit import Check, CheckFailed, NotApplicable, check, require
@@ -157,13 +158,6 @@ def members(subject: Subject) -> None:
         difference < EQUAL,
         f"the ensemble's probabilities differ by {difference:.2g} from the softmax of the mean of the members' logits.",
     )
-
-
-def softmax(logits: Probabilities) -> Probabilities:
-    """Over classes, [N, C]."""
-    powers: Probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: Probabilities = powers / powers.sum(axis=1, keepdims=True)
-    return shares
 
 
 @check(needs=("members",), cure="learn from `fold.train` alone")

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from mer_core.evaluation import Evaluation, Scores, SubsetScore, evaluate_predictions, evaluate_subsets, scores
 from mer_core.frames import as_level
+from mer_core.probabilities import softmax
 from mer_core.protocols import Model
 from mer_core.seed_scores import SeedGuesses
 from mer_core.types import FeatureSet, StreamData
 from mer_core.workflows.features import keep_modalities, present_modalities, take
-from mer_core.workflows.seeds import SeveralSeeds, softmax
+from mer_core.workflows.seeds import SeveralSeeds
 
 NO_FOLD = -1
 
@@ -63,18 +64,21 @@ def best(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
 def out_of_fold(model: Model, data: FeatureSet) -> OutOfFold:
     """Each validated clip's probabilities from its own fold's member; of several seeds, from each one's."""
     if not isinstance(model, SeveralSeeds):
-        return OutOfFold(*_held_out(model.predict, data))
-    found = [_held_out(one.logits, data) for one in model.models.values()]
+        return OutOfFold(*ask_each_fold(model.predict, data, len(data.targets.classes)))
+    found = [ask_each_fold(one.logits, data, len(data.targets.classes)) for one in model.models.values()]
     logits = np.stack([one for one, _ in found])
     return OutOfFold(softmax(logits.mean(axis=0)), found[0][1], tuple(model.models), softmax(logits))
 
 
-def _held_out(
-    ask: Callable[[Mapping[str, StreamData], int], NDArray[np.float64]], data: FeatureSet
+def ask_each_fold(
+    ask: Callable[[Mapping[str, StreamData], int], NDArray[np.float64]], data: FeatureSet, columns: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """What ``ask`` says of each clip as the fold that held it out sees it, [N, C], and which fold that is, [N]."""
+    """What ``ask`` says of each clip as the fold that held it out sees it, [N, ``columns``], and which fold, [N].
+
+    NaN and -1 where no fold held the clip out.
+    """
     count = len(data.ids)
-    answers = np.full((count, len(data.targets.classes)), np.nan)
+    answers = np.full((count, columns), np.nan)
     folds = np.full(count, NO_FOLD, dtype=np.int64)
     for number, fold in enumerate(data.folds):
         part = take(data, fold.val)
@@ -85,15 +89,16 @@ def _held_out(
 
 def ensemble(model: Model, features: FeatureSet) -> NDArray[np.float64]:
     """Probabilities [N, C] of all members together, each with the features of its own fold."""
-    names = [name for name in model.streams if name in features.table]
     if not features.fold_tables:
-        return model.predict({name: as_level(features.table[name], model.streams[name]) for name in names})
+        return model.predict(as_fold_sees(model, features, None))
     folds = sorted(features.fold_tables)
-    members = [model.logits(_seen(model, features, names, fold), fold) for fold in folds]
+    members = [model.logits(as_fold_sees(model, features, fold), fold) for fold in folds]
     return softmax(np.mean(members, axis=0))
 
 
-def _seen(model: Model, features: FeatureSet, names: Sequence[str], fold: int) -> dict[str, StreamData]:
+def as_fold_sees(model: Model, features: FeatureSet, fold: int | None) -> dict[str, StreamData]:
+    """The streams that a model reads, as its member ``fold`` sees them; None for what all members see."""
+    names = [name for name in model.streams if name in features.table]
     return {name: as_level(features.features(name, fold), model.streams[name]) for name in names}
 
 

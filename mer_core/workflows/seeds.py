@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.config import RunConfig
+from mer_core.probabilities import softmax
 from mer_core.protocols import Model, Progress, ValueModel
 from mer_core.types import StreamData, StreamInfo, TargetSpec
 
@@ -103,10 +104,3 @@ def together(summaries: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _curves(seed: int, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{**one, "seed": seed, "fold": k if len(found) > 1 else None} for k, one in enumerate(found, 1)]
-
-
-def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities [N, C]."""
-    shares = np.exp(logits - logits.max(axis=-1, keepdims=True, initial=-np.inf))
-    found: NDArray[np.float64] = shares / shares.sum(axis=-1, keepdims=True)
-    return found

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from mer_core.errors import PluginError
 from mer_core.evaluation_values import ValueEvaluation, VoteEvaluation, evaluate_values, evaluate_votes
-from mer_core.frames import as_level
 from mer_core.protocols import Model, ValueModel
 from mer_core.types import FeatureSet, TargetSpec
-from mer_core.workflows.features import take
+from mer_core.workflows.scoring import as_fold_sees, ask_each_fold
 
 FloatArray = NDArray[np.float64]
 ALL = 1 - 1e-6
@@ -46,27 +45,18 @@ def value_model(model: Model) -> ValueModel:
 
 def values_out_of_fold(model: Model, data: FeatureSet) -> FloatArray:
     """[N, V] each validated clip's values from its own fold's member; NaN where no fold validates it."""
-    found = np.full((len(data.ids), len(model.targets.values)), np.nan)
-    if found.shape[1]:
-        for number, fold in enumerate(data.folds):
-            part = take(data, fold.val)
-            seen = {name: part.features(name, number) for name in part.streams}
-            found[fold.val] = value_model(model).predict_values(seen, fold=number)
-    return found
+    columns = len(model.targets.values)
+    return (
+        ask_each_fold(value_model(model).predict_values, data, columns)[0] if columns else np.empty((len(data.ids), 0))
+    )
 
 
 def ensemble_values(model: Model, features: FeatureSet) -> FloatArray:
     """[N, V] of all members together, each with the features of its own fold."""
     if not model.targets.values:
         return np.empty((len(features.ids), 0))
-    names = [name for name in model.streams if name in features.table]
     folds: list[int | None] = [*sorted(features.fold_tables)] or [None]
-    members = [
-        value_model(model).predict_values(
-            {name: as_level(features.features(name, fold), model.streams[name]) for name in names}, fold
-        )
-        for fold in folds
-    ]
+    members = [value_model(model).predict_values(as_fold_sees(model, features, fold), fold) for fold in folds]
     return np.asarray(np.mean(members, axis=0), dtype=np.float64)
 
 
