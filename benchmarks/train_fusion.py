@@ -21,44 +21,20 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
+from conventional import loader, make_data, product_step, products, run_epoch
 
-from mer_core.types import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
+from mer_core.types import FeatureSet
 from mer_plugins.fusion.attention import Attention, AttentionOptions
 from mer_plugins.trainers.cv import CrossValidation, CvOptions
 
 CLIPS, TEST, FOLDS, BATCH, HIDDEN = 5030, 1169, 5, 64, 128
 DIMS = {"speech:a": 1024, "text:b": 5120, "video:c": 768}
-CLASSES = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 FUSION = Attention(AttentionOptions(hidden=HIDDEN, dropout=0.3))
-
-
-def make_data(clips: int, folds: int, seed: int) -> FeatureSet:
-    """Random features and labels; folds of ``clips / folds`` each."""
-    rng = np.random.default_rng(seed)
-    table = {
-        name: StreamData(
-            StreamInfo(name, name.partition(":")[0], dim),
-            rng.standard_normal((clips, dim), dtype=np.float32),
-            np.ones(clips, bool),
-        )
-        for name, dim in DIMS.items()
-    }
-    order = rng.permutation(clips)
-    parts = np.array_split(order, folds) if folds else []
-    return FeatureSet(
-        ids=tuple(map(str, range(clips))),
-        targets=TargetSpec(CLASSES),
-        labels=rng.integers(0, len(CLASSES), clips),
-        table=table,
-        folds=tuple(Fold(np.setdiff1d(order, part), part) for part in parts),
-    )
 
 
 def stacked(data: FeatureSet, epochs: int, **options: Any) -> tuple[float, float]:
@@ -70,33 +46,6 @@ def stacked(data: FeatureSet, epochs: int, **options: Any) -> tuple[float, float
     return float(spent[1:].min()) / FOLDS, float(spent[0] - spent[1:].min())
 
 
-class Clips(Dataset[dict[str, Any]]):
-    """One dictionary per clip, as training scripts usually have it."""
-
-    def __init__(self, data: FeatureSet) -> None:
-        self.data = data
-
-    def __len__(self) -> int:
-        return len(self.data.ids)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Features, label and name of a clip."""
-        found: dict[str, Any] = {name: part.values[index] for name, part in self.data.table.items()}
-        return {**found, "label": self.data.labels[index], "name": self.data.ids[index]}
-
-
-def collate(batch: list[dict[str, Any]]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Sample by sample into tensors."""
-    values = {name: torch.FloatTensor(np.array([sample[name] for sample in batch])) for name in DIMS}
-    return values, torch.LongTensor([int(sample["label"]) for sample in batch])
-
-
-def loader(data: FeatureSet, rows: np.ndarray | None = None) -> DataLoader[Any]:
-    """Shuffled over ``rows``, or all clips in order."""
-    sampler = None if rows is None else SubsetRandomSampler(rows.tolist())
-    return DataLoader(Clips(data), BATCH, sampler=sampler, collate_fn=collate)
-
-
 def conventional(data: FeatureSet, test: FeatureSet, folds: int) -> float:
     """Seconds per epoch and fold: the best of one epoch each of the first ``folds`` folds."""
     spent = []
@@ -104,49 +53,21 @@ def conventional(data: FeatureSet, test: FeatureSet, folds: int) -> float:
         module = FUSION.build(data.streams, data.targets)
         optimiser = torch.optim.Adam(module.parameters(), lr=3e-4, weight_decay=1e-5)
         started = time.perf_counter()
-        for x, labels in loader(data, fold.train):
-            optimiser.zero_grad()
-            loss = cross_entropy(module.train()(x, everything(labels)).logits, labels)
-            loss.backward()
-            optimiser.step()
-        for part in (loader(data, fold.val), loader(test)):
-            for x, labels in part:
-                module.eval()(x, everything(labels)).logits.detach().numpy()
+        run_epoch(
+            module, optimiser, loader(data, BATCH, fold.train), [loader(data, BATCH, fold.val), loader(test, BATCH)]
+        )
         spent.append(time.perf_counter() - started)
     return min(spent)
 
 
-def everything(labels: torch.Tensor) -> dict[str, torch.Tensor]:
-    """All streams present."""
-    return {name: torch.ones(len(labels), dtype=torch.bool) for name in DIMS}
-
-
-def products() -> Iterator[tuple[int, int, bool]]:
-    """(inputs, outputs, whether a gradient flows back to the input) of every linear layer of one member."""
-    for dim in DIMS.values():
-        yield from ((dim, HIDDEN, False), (HIDDEN, HIDDEN, True), (HIDDEN, HIDDEN, True))
-    count = len(DIMS)
-    yield from ((count * HIDDEN, HIDDEN, True), (HIDDEN, HIDDEN, True), (HIDDEN, HIDDEN, True))
-    yield from ((HIDDEN, count, True), (HIDDEN, len(CLASSES), True))
-
-
 def operations(rows: int) -> float:
     """Floating-point operations of an epoch over ``rows`` clips: forward, weights' and inputs' gradients."""
-    return float(sum(2 * rows * i * o * (3 if back else 2) for i, o, back in products()))
+    return float(sum(2 * rows * i * o * (3 if back else 2) for i, o, back in products(DIMS, HIDDEN)))
 
 
 def product_rate(turns: int) -> float:
     """Operations per second of the batched products of one step, in the best of ``turns``."""
-    made = [(torch.randn(FOLDS, BATCH, i), torch.randn(FOLDS, i, o), back) for i, o, back in products()]
-    grown = [torch.randn(FOLDS, BATCH, o) for _, o, _ in products()]
-
-    def step() -> None:
-        for (x, w, back), g in zip(made, grown, strict=True):
-            torch.bmm(x, w)
-            torch.bmm(x.transpose(1, 2), g)
-            if back:
-                torch.bmm(g, w.transpose(1, 2))
-
+    step = product_step(products(DIMS, HIDDEN), FOLDS, BATCH)
     step()
     return operations(BATCH) * FOLDS / min(timed(step) for _ in range(turns))
 
@@ -160,7 +81,7 @@ def timed(run: Callable[[], object]) -> float:
 
 def measure(epochs: int, folds: int) -> dict[str, float]:
     """All figures; seconds are per epoch and fold unless named otherwise."""
-    data, test = make_data(CLIPS, FOLDS, 0), make_data(TEST, 0, 1)
+    data, test = make_data(CLIPS, DIMS, FOLDS), make_data(TEST, DIMS, 0, 1)
     first_rate = product_rate(40)
     loop = conventional(data, test, folds)
     epoch, preparation = stacked(data, epochs)

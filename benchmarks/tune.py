@@ -28,10 +28,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
+from conventional import loader, make_data, product_step, products, run_epoch
 
-from mer_core.plugin import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec, Trial
+from mer_core.plugin import FeatureSet, Trial
 from mer_core.search import Listed, draw
 from mer_plugins.fusion.attention import Attention, AttentionOptions
 from mer_plugins.trainers.cv import CrossValidation, CvOptions
@@ -42,7 +41,6 @@ SIZES = {
     "mer2024": (5030, {"speech:a": 1024, "text:b": 5120, "video:c": 768}),
 }
 """Clips, and columns of the streams."""
-CLASSES = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 SPACE = {
     "hidden": Listed((64, 128, 256)),
     "dropout": Listed((0.2, 0.3, 0.4, 0.5)),
@@ -55,29 +53,6 @@ CLOCK = time.process_time
 """Processor time of all threads: other work on the machine adds little to it, but wakes caches cold."""
 
 Draw = dict[str, Any]
-
-
-def make_data(size: str, folds: int, seed: int = 0) -> FeatureSet:
-    """Random features and labels."""
-    clips, dims = SIZES[size]
-    rng = np.random.default_rng(seed)
-    table = {
-        name: StreamData(
-            StreamInfo(name, name.partition(":")[0], dim),
-            rng.standard_normal((clips, dim), dtype=np.float32),
-            np.ones(clips, bool),
-        )
-        for name, dim in dims.items()
-    }
-    order = rng.permutation(clips)
-    parts = np.array_split(order, 5)[:folds]
-    return FeatureSet(
-        ids=tuple(map(str, range(clips))),
-        targets=TargetSpec(CLASSES),
-        labels=rng.integers(0, len(CLASSES), clips),
-        table=table,
-        folds=tuple(Fold(np.setdiff1d(order, part), part) for part in parts),
-    )
 
 
 def fusion(one: Draw) -> Attention:
@@ -130,33 +105,6 @@ def one_by_one(data: FeatureSet, draws: Sequence[Draw], epochs: int) -> float:
     return spent
 
 
-class Clips(Dataset[dict[str, Any]]):
-    """One dictionary per clip, as training scripts usually have it."""
-
-    def __init__(self, data: FeatureSet) -> None:
-        self.data = data
-
-    def __len__(self) -> int:
-        return len(self.data.ids)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Features, label and name of a clip."""
-        found: dict[str, Any] = {name: part.values[index] for name, part in self.data.table.items()}
-        return {**found, "label": self.data.labels[index], "name": self.data.ids[index]}
-
-
-def collate(batch: list[dict[str, Any]]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Sample by sample into tensors."""
-    names = [name for name in batch[0] if name not in ("label", "name")]
-    values = {name: torch.FloatTensor(np.array([sample[name] for sample in batch])) for name in names}
-    return values, torch.LongTensor([int(sample["label"]) for sample in batch])
-
-
-def loader(data: FeatureSet, rows: np.ndarray) -> DataLoader[Any]:
-    """Shuffled over ``rows``."""
-    return DataLoader(Clips(data), BATCH, sampler=SubsetRandomSampler(rows.tolist()), collate_fn=collate)
-
-
 def conventional(data: FeatureSet, draws: Sequence[Draw]) -> float:
     """Seconds of one epoch of all draws and folds, one after the other: measured for one of each width."""
     spent = 0.0
@@ -172,28 +120,8 @@ def _epochs(data: FeatureSet, one: Draw, turns: int) -> Iterator[float]:
     optimiser = torch.optim.Adam(module.parameters(), lr=one["lr"], weight_decay=1e-5)
     for _ in range(turns):
         started = CLOCK()
-        for x, labels in loader(data, fold.train):
-            optimiser.zero_grad()
-            loss = cross_entropy(module.train()(x, everything(x, labels)).logits, labels)
-            loss.backward()
-            optimiser.step()
-        for x, labels in loader(data, fold.val):
-            module.eval()(x, everything(x, labels)).logits.detach().numpy()
+        run_epoch(module, optimiser, loader(data, BATCH, fold.train), [loader(data, BATCH, fold.val)])
         yield CLOCK() - started
-
-
-def everything(x: dict[str, torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-    """All streams present."""
-    return {name: torch.ones(len(labels), dtype=torch.bool) for name in x}
-
-
-def products(data: FeatureSet, hidden: int) -> Iterator[tuple[int, int, bool]]:
-    """(inputs, outputs, whether a gradient flows back to the input) of every linear layer of one member."""
-    streams = data.streams
-    for info in streams.values():
-        yield from ((info.dim, hidden, False), (hidden, hidden, True), (hidden, hidden, True))
-    yield from ((len(streams) * hidden, hidden, True), (hidden, hidden, True), (hidden, hidden, True))
-    yield from ((hidden, len(streams), True), (hidden, len(CLASSES), True))
 
 
 def floor(data: FeatureSet, draws: Sequence[Draw], turns: int) -> float:
@@ -207,24 +135,19 @@ def floor(data: FeatureSet, draws: Sequence[Draw], turns: int) -> float:
 
 
 def _step(data: FeatureSet, hidden: int, members: int, turns: int) -> float:
-    shapes = list(products(data, hidden))
-    made = [(torch.randn(members, BATCH, i), torch.randn(members, i, o), back) for i, o, back in shapes]
-    grown = [torch.randn(members, BATCH, o) for _, o, _ in shapes]
-    spent = []
+    dims = {name: info.dim for name, info in data.streams.items()}
+    step, spent = product_step(products(dims, hidden), members, BATCH), []
     for _ in range(turns + 1):
         started = CLOCK()
-        for (x, w, back), g in zip(made, grown, strict=True):
-            torch.bmm(x, w)
-            torch.bmm(x.transpose(1, 2), g)
-            if back:
-                torch.bmm(g, w.transpose(1, 2))
+        step()
         spent.append(CLOCK() - started)
     return min(spent[1:])
 
 
 def measure(size: str, trials: int, folds: int, epochs: int) -> dict[str, float]:
     """All figures; seconds of one epoch of one draw and fold."""
-    data, draws = make_data(size, folds), draw(SPACE, trials, 0)
+    clips, dims = SIZES[size]
+    data, draws = make_data(clips, dims, folds, parts=5), draw(SPACE, trials, 0)
     turns = {
         "conventional_s": lambda: conventional(data, draws),
         "draw_after_draw_s": lambda: one_by_one(data, draws, epochs),
