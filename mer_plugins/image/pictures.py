@@ -18,7 +18,7 @@ BATCH = {"cuda": 64, "cpu": 8}
 """Pictures computed at once where options do not say: on a CPU larger batches are no faster."""
 
 THREADS = 4
-"""Threads that resize pictures while a GPU computes; Pillow lets other threads run meanwhile."""
+"""Threads that resize pictures, at most; Pillow lets other threads run meanwhile."""
 
 
 class Pictures:
@@ -52,14 +52,22 @@ class Pictures:
 
     def prepared(self, images: Sequence[ImageArray]) -> Tensor:
         """float32 [B, 3, h, w] on the device; a GPU is still busy with the batch before it."""
+        cut = np.stack(self._cut(images))
         if not self._cuda:
-            cut = np.stack([self._recipe.cut(image) for image in images])
-            levels = [np.take(row, cut[..., number]) for number, row in enumerate(self._levels)]
-            return hf.to_device(np.stack(levels, axis=1), self._device)
-        with ThreadPoolExecutor(THREADS) as pool:
-            cut = np.stack(list(pool.map(self._recipe.cut, images)))
+            found = np.empty((len(cut), len(self._levels), *cut.shape[1:3]), np.float32)
+            for number, row in enumerate(self._levels):
+                found[:, number] = row[cut[..., number]]
+            return hf.to_device(found, self._device)
         pixels = hf.to_device(cut, self._device)
         return torch.stack([row[pixels[..., number].int()] for number, row in enumerate(self._table)], dim=1)
+
+    def _cut(self, images: Sequence[ImageArray]) -> list[ImageArray]:
+        """What the recipe keeps of each: by several threads, on a CPU no more than compute."""
+        threads = min(len(images), THREADS if self._cuda else min(THREADS, torch.get_num_threads()))
+        if threads < 2:
+            return [self._recipe.cut(image) for image in images]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(self._recipe.cut, images))
 
 
 def _parts(images: Sequence[ImageArray], count: int) -> Iterator[list[ImageArray]]:
