@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
 
-from mer_core.types import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
+from mer_core.feature_set import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
 
 CLASSES = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 

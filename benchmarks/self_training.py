@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from mer_core import compose, fit
-from mer_core.types import FeatureSet
+from mer_core.feature_set import FeatureSet
 
 WIDTHS = {"speech:hubert": 2048, "image:clip": 1536, "video:emovclip": 768, "text:baichuan": 10240}
 CLASSES, LABELLED, HIDDEN = 6, 5030, 256

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from conventional import loader, make_data, product_step, products, run_epoch
 
-from mer_core.types import FeatureSet
+from mer_core.feature_set import FeatureSet
 from mer_plugins.fusion.attention import Attention, AttentionOptions
 from mer_plugins.trainers.cv import CrossValidation, CvOptions
 

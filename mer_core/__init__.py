@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mer_core.feature_set import FeatureSet
     from mer_core.fitted import FittedState
     from mer_core.settings import Settings
-    from mer_core.types import FeatureSet
     from mer_core.workflows.arrays import compose
     from mer_core.workflows.evaluate import Scored, evaluate
     from mer_core.workflows.extract import Extraction, extract

@@ -11,9 +11,9 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mer_core.errors import DataError, UsageError
+from mer_core.feature_set import stream_order
 from mer_core.files import write_text
 from mer_core.frame_pooling import PATTERN
-from mer_core.types import stream_order
 from mer_core.uploads import unpermitted
 
 CONFIG_SCHEMA = 1

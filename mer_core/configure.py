@@ -13,25 +13,17 @@ from mer_core.config import RunConfig, read_config, validate_config
 from mer_core.derivers import choose_derivers, made, refuse_unread, stream_inputs
 from mer_core.errors import UsageError
 from mer_core.feature_choice import Streams, refuse_extraction, with_features
+from mer_core.feature_set import stream_order
 from mer_core.frame_pooling import level_of, usual_pooling
+from mer_core.inputs import TRANSCRIPT
 from mer_core.levels import fitting_poolings, fusion_levels, refuse_levels
 from mer_core.options import parse_pairs
 from mer_core.owners import asked_of, refuse_strangers
 from mer_core.presets import find_preset, preset_name, without_settings
 from mer_core.registry import Catalogue, Entry
-from mer_core.spec import (
-    TRANSCRIPT,
-    DatasetSpec,
-    DeriverSpec,
-    ExtractorSpec,
-    FusionSpec,
-    PresetSpec,
-    ProtocolSpec,
-    TrainerSpec,
-)
+from mer_core.spec import DatasetSpec, DeriverSpec, ExtractorSpec, FusionSpec, PresetSpec, ProtocolSpec, TrainerSpec
 from mer_core.streams import choose_streams, resolve_stream, with_fitted
 from mer_core.target_choice import Names, with_targets
-from mer_core.types import stream_order
 from mer_core.uploads import permitted
 
 

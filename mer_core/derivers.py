@@ -7,10 +7,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from mer_core.errors import UsageError
+from mer_core.inputs import TRANSCRIPT, Input, derived_names, transcribed
 from mer_core.names import same
 from mer_core.owners import asked_of
 from mer_core.registry import Catalogue, Entry
-from mer_core.spec import TRANSCRIPT, DeriverSpec, ExtractorSpec, Input, declared_inputs, derived_names, transcribed
+from mer_core.spec import DeriverSpec, ExtractorSpec, declared_inputs
 
 Choices = dict[str, dict[str, Any]]
 

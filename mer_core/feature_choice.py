@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.errors import UsageError
+from mer_core.feature_set import stream_order
 from mer_core.spec import NAME_PATTERN
-from mer_core.types import stream_order
 
 Streams = str | Sequence[str] | Mapping[str, str]
 """``"audio,video"``, ``["audio", "speech:hubert"]``, or stream -> array: ``{"speech": "audio"}``."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from mer_core.errors import UsageError
-from mer_core.types import Level
+from mer_core.feature_set import Level
 
 FRAMES = "frames"
 SOME_FRAMES = "frames:64"

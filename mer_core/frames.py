@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.errors import DataError
-from mer_core.types import StreamData, StreamInfo
+from mer_core.feature_set import StreamData, StreamInfo
 
 Rows = NDArray[np.int64]
 

@@ -26,7 +26,9 @@ from mer_core.errors import (
     UsageError,
 )
 from mer_core.events import FeaturesReady, FoldFinished, RunFinished, RunStarted
+from mer_core.feature_set import FeatureSet, Fold, FusionOutput, Head, StreamData, StreamInfo, Supervision, TargetSpec
 from mer_core.hookspecs import hookimpl
+from mer_core.inputs import AudioInput, DerivedInput, FramesInput, Input, TextInput
 from mer_core.protocols import (
     Dataset,
     Deriver,
@@ -44,41 +46,17 @@ from mer_core.protocols import (
 )
 from mer_core.spec import (
     API_VERSION,
-    AudioInput,
     DatasetSpec,
-    DerivedInput,
     DeriverSpec,
     ExtractorSpec,
-    FramesInput,
     FusionSpec,
-    Input,
     PluginSpec,
     PresetSpec,
     ProtocolSpec,
-    TextInput,
     TrainerSpec,
     Weights,
 )
-from mer_core.types import (
-    Audio,
-    Clip,
-    Derived,
-    Failure,
-    Features,
-    FeatureSet,
-    Fold,
-    Frames,
-    FrameStream,
-    FusionOutput,
-    Head,
-    Missing,
-    Sample,
-    StreamData,
-    StreamInfo,
-    Supervision,
-    TargetSpec,
-    Text,
-)
+from mer_core.types import Audio, Clip, Derived, Failure, Features, Frames, FrameStream, Missing, Sample, Text
 from mer_core.uploads import Outlook
 
 if TYPE_CHECKING:

@@ -11,19 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mer_core.errors import DataError
-from mer_core.types import (
-    Clip,
-    Derived,
-    Failure,
-    Features,
-    Fold,
-    Missing,
-    Sample,
-    StreamData,
-    StreamInfo,
-    Supervision,
-    TargetSpec,
-)
+from mer_core.feature_set import Fold, StreamData, StreamInfo, Supervision, TargetSpec
+from mer_core.types import Clip, Derived, Failure, Features, Missing, Sample
 
 if TYPE_CHECKING:
     import numpy as np

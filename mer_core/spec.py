@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, ClassVar
 
 from mer_core.errors import PluginError
+from mer_core.inputs import Input
 
 API_VERSION = 1
 """Version of the plugin contract. A spec written for another version is listed, never loaded."""
@@ -23,67 +24,6 @@ KINDS = ("extractor", "deriver", "fusion", "trainer", "dataset", "preset", "prot
 """Every kind of plugin, in the order in which they are listed."""
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]*")
-
-
-@dataclass(frozen=True, slots=True)
-class AudioInput:
-    """Mono float32 sound at ``rate`` Hz. Arrives as :class:`mer_core.types.Audio`."""
-
-    rate: int = 16000
-
-
-@dataclass(frozen=True, slots=True)
-class FramesInput:
-    """Frames of the video: at ``fps`` per second, or ``count`` spread over the clip, or all.
-
-    Args:
-        fps: frames per second, by presentation time; never more than the video has.
-        count: exactly this many frames, centred in equal segments (test sampling of ViFi-CLIP).
-        faces: aligned crops of the main face instead of whole frames, ``size`` pixels square.
-        size: side of the square crop in pixels, for faces.
-        max_side: whole frames are scaled down so that the longer side has at most this many pixels.
-        stream: arrive as an iterator (:class:`mer_core.types.FrameStream`) instead of an array.
-    """
-
-    fps: float | None = None
-    count: int | None = None
-    faces: bool = False
-    size: int | None = None
-    max_side: int | None = None
-    stream: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TextInput:
-    """The transcript. Arrives as :class:`mer_core.types.Text`."""
-
-
-TRANSCRIPT = "transcript"
-"""Name of the artefact that stands for the text of clips without one, where transcribing is asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transcribed(TextInput):
-    """The transcript of a clip that has none of its own: read from the artefact ``TRANSCRIPT``.
-
-    Made by mer in place of :class:`TextInput`; no plugin declares it.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class DerivedInput:
-    """What the deriver producing ``name`` made. Arrives as :class:`mer_core.types.Derived`.
-
-    Where it is missing for a clip, so are the features; with ``optional`` the plugin is called all
-    the same, where it failed too (the next run tries it again), and finds
-    :class:`mer_core.types.Missing` in ``sample.inputs``.
-    """
-
-    name: str
-    optional: bool = False
-
-
-Input = AudioInput | FramesInput | TextInput | DerivedInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,19 +263,6 @@ def declared_level(spec: ExtractorSpec, options: Any) -> str:
     """The level of an extractor's features under the given options (the options class may compute it)."""
     compute = getattr(options, "feature_level", None)
     return str(compute()) if callable(compute) else spec.level
-
-
-def derived_names(inputs: Mapping[str, Input]) -> tuple[str, ...]:
-    """Names of the derived artefacts that ``inputs`` read, sorted; aligned faces read ``faces``."""
-    named = {item.name for item in inputs.values() if isinstance(item, DerivedInput)}
-    crops = any(isinstance(item, FramesInput) and item.faces for item in inputs.values())
-    heard = any(isinstance(item, Transcribed) for item in inputs.values())
-    return tuple(sorted(named | ({"faces"} if crops else set()) | ({TRANSCRIPT} if heard else set())))
-
-
-def transcribed(inputs: Mapping[str, Input]) -> dict[str, Input]:
-    """``inputs`` of a clip that has sound and no text, where texts are transcribed."""
-    return {name: Transcribed() if isinstance(item, TextInput) else item for name, item in inputs.items()}
 
 
 def plain(value: Any) -> Any:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from mer_core.engine import DeriverJob, ExtractorJob
-from mer_core.spec import AudioInput, DerivedInput, DeriverSpec, ExtractorSpec, Input, TextInput, digest
+from mer_core.inputs import AudioInput, DerivedInput, Input, TextInput
+from mer_core.spec import DeriverSpec, ExtractorSpec, digest
 from mer_core.types import Clip, Derived, Failure, Features, Missing, Sample
 
 TEXT: dict[str, Input] = {"text": TextInput()}

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "numpy", "librosa", "cv2", "pandas", "scipy", "av", "transformers", "pyarrow", "open_clip")
 DRAWING = {"pydantic", "rich", "typer"}
 PUBLIC = {"plugin", "pooling", "modality_dropout", "media", "testing", "weights"}
-LIGHT = {"types", "errors", "spec", "hookspecs", "registry"}
+LIGHT = {"types", "feature_set", "errors", "inputs", "spec", "hookspecs", "registry"}
 
 
 def imports(file: Path) -> Iterator[str]:

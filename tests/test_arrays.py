@@ -15,7 +15,7 @@ from mer_core import Fit, compose, fit, load_fit, open_workspace
 from mer_core.cli.app import run_app
 from mer_core.errors import DataError, MerError, OptionError, TooLittleDataError, UsageError
 from mer_core.evaluation import weighted_f1
-from mer_core.types import FeatureSet, Fold, StreamData, StreamInfo
+from mer_core.feature_set import FeatureSet, Fold, StreamData, StreamInfo
 
 NAN = float("nan")
 CLASSES = ("happy", "sad", "angry")

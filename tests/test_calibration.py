@@ -14,12 +14,12 @@ import pytest
 from mer_core.calibration import calibration, ece
 from mer_core.errors import DataError
 from mer_core.evaluation import evaluate_predictions
+from mer_core.feature_set import FeatureSet, Fold
 from mer_core.report import RunReport, render_html
 from mer_core.report.build import section
 from mer_core.report.facts import Data, ModelFacts
 from mer_core.report.sections import Metrics
 from mer_core.testing.tables import feature_set, relabelled
-from mer_core.types import FeatureSet, Fold
 from mer_core.workflows.scoring import out_of_fold
 from mer_plugins.fusion.concat import Concat
 from mer_plugins.fusion.options import ConcatOptions

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mer_core import compose, fit
-from mer_core.types import FeatureSet
+from mer_core.feature_set import FeatureSet
 from mer_plugins.trainers.consistency import LEAST, Dash, FlexMatch, dash_bound, distance, flexible_threshold
 from mer_plugins.trainers.consistency_loop import Order
 from mer_plugins.trainers.noise import Noise

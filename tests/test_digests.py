@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mer_core.errors import EnvironmentProblem, MediaError
-from mer_core.spec import AudioInput, DerivedInput, FramesInput, TextInput, derived_names
+from mer_core.inputs import AudioInput, DerivedInput, FramesInput, TextInput, derived_names
 from mer_core.store import digests
 from mer_core.store.digests import ContentHasher, derived_digest, input_digest, source_digest
 from mer_core.types import Clip, Derived, Missing

@@ -31,7 +31,7 @@ from mer_core.engine import ClipFailure, EngineSettings, ExtractReport, extract,
 from mer_core.engine.batches import Batcher, Parked, cut_by_length
 from mer_core.engine.threads import Crew, Window
 from mer_core.errors import DataError, PluginError, StoreError, UsageError
-from mer_core.spec import DerivedInput, FramesInput
+from mer_core.inputs import DerivedInput, FramesInput
 from mer_core.store import FeatureStore
 from mer_core.types import Clip, Features, Missing, Sample
 

@@ -12,8 +12,8 @@ import pytest
 from media_maker import write_media
 
 from mer_core.errors import EnvironmentProblem, MediaError, UsageError
+from mer_core.inputs import FramesInput
 from mer_core.media.faces import FaceTrack
-from mer_core.spec import FramesInput
 from mer_core.types import Clip, Derived, Failure, Missing, Sample
 from mer_core.workflows.faces import face_sheet
 from mer_plugins.faces.haar import EyeFinder, Haar, HaarOptions

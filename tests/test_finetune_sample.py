@@ -21,9 +21,9 @@ from sample_movements import EACH, SHOWN, movements, random_clip
 
 from mer_core import extract, open_workspace
 from mer_core.cli.app import run_app
+from mer_core.feature_set import FeatureSet
 from mer_core.plugin import ExtractorSpec, FloatArray
 from mer_core.registry import discover
-from mer_core.types import FeatureSet
 from mer_plugins.video.tuning_saved import Saved
 
 LEARN: dict[str, Any] = {

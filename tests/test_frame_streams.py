@@ -18,11 +18,12 @@ from mer_core import compose, extract, fit, load_fit, open_workspace, predict, r
 from mer_core.cli.app import run_app
 from mer_core.configure import make_config
 from mer_core.errors import DataError, MerError, StoreError, UsageError
+from mer_core.feature_set import StreamData, StreamInfo
 from mer_core.frame_pooling import bins_of, check_pooling, level_of
 from mer_core.frames import as_level, bin_frames, clip_means, pad_clips
 from mer_core.store import FeatureStore, Table
 from mer_core.store.packs import packed
-from mer_core.types import Features, Missing, StreamData, StreamInfo
+from mer_core.types import Features, Missing
 from mer_core.workflows.plan import plan_run, refuse_unextracted
 from mer_core.workflows.preflight import protocol_gaps
 from mer_core.workflows.run import RunResult

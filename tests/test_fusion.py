@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mer_core.errors import PluginError
-from mer_core.types import StreamInfo, TargetSpec
+from mer_core.feature_set import StreamInfo, TargetSpec
 from mer_plugins.fusion.attention import Attention, AttentionOptions
 from mer_plugins.fusion.concat import Concat, ConcatOptions
 

@@ -16,8 +16,8 @@ import torch
 from test_fusion_kit import made
 from torch import Tensor, nn
 
+from mer_core.feature_set import Level
 from mer_core.plugin import StreamInfo, TargetSpec
-from mer_core.types import Level
 
 TARGETS = TargetSpec(("angry", "happy", "sad"), ("valence",))
 DIMS = {"speech:a": 5, "text:b": 7, "video:c": 3}

@@ -15,6 +15,7 @@ from pydantic import DirectoryPath, Field, FilePath
 from shelf import Shelf, extractors
 from shelf.bench import PROCESSES, depending_on, outcomes, prepare, stay_in_this_process
 
+from mer_core.feature_set import Level
 from mer_core.plugin import (
     Derived,
     DerivedInput,
@@ -29,7 +30,6 @@ from mer_core.registry import discover
 from mer_core.testing import Report, check_plugin, checks, common
 from mer_core.testing.extractor import right_shape
 from mer_core.testing.inputs import Maker, Scene
-from mer_core.types import Level
 
 NAMES = {check.name for check in checks("extractor")}
 

@@ -11,9 +11,9 @@ import pytest
 import soundfile
 from media_maker import index_of, numbered, tone, write_media
 
+from mer_core.inputs import AudioInput, DerivedInput, FramesInput, Input, TextInput
 from mer_core.media.container import Media
 from mer_core.media.decode import ClipReader, decode_inputs
-from mer_core.spec import AudioInput, DerivedInput, FramesInput, Input, TextInput
 from mer_core.types import Audio, Clip, Derived, Failure, Frames, Missing, Text
 
 INPUTS: dict[str, Input] = {

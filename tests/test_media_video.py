@@ -16,12 +16,12 @@ import pytest
 from media_maker import index_of, numbered, quadrants, tone, write_media
 
 from mer_core.errors import MediaError
+from mer_core.inputs import FramesInput
 from mer_core.media import video
 from mer_core.media.container import Media
 from mer_core.media.picture import Upright
 from mer_core.media.sampling import segment_indices
 from mer_core.media.video import VideoReader
-from mer_core.spec import FramesInput
 from mer_core.types import Frames, Missing
 
 

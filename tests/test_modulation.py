@@ -9,7 +9,7 @@ import torch
 from test_trainer import DIMS, SMALL, OtherFusion, Recurrent, assert_close, make_data, train, weights
 
 from mer_core.errors import PluginError
-from mer_core.types import StreamInfo
+from mer_core.feature_set import StreamInfo
 from mer_plugins.fusion.attention import Attention, AttentionOptions
 from mer_plugins.fusion.concat import Concat, ConcatOptions
 from mer_plugins.trainers.modulation import Modulation, coefficients, encoder_weights

@@ -23,10 +23,10 @@ from fake_openface import (
 from media_maker import write_media
 
 from mer_core.errors import DataError, EnvironmentProblem, OptionError
+from mer_core.inputs import FramesInput
 from mer_core.media.align import apply, fit_face
 from mer_core.media.decode import decode_inputs
 from mer_core.media.faces import FaceTrack
-from mer_core.spec import FramesInput
 from mer_core.testing import check_plugin
 from mer_core.types import Clip, Derived, Failure, Frames, Missing, Sample
 from mer_plugins.faces.openface import OpenFace, five_points

@@ -14,6 +14,7 @@ import pytest
 from mer_core.data.folds import FoldPlan
 from mer_core.errors import DataError
 from mer_core.evaluation import evaluate_predictions, evaluate_subsets
+from mer_core.feature_set import Fold
 from mer_core.report import RunReport, headline, render_html
 from mer_core.report import build as b
 from mer_core.report import model as m
@@ -21,7 +22,6 @@ from mer_core.report.parts import Score
 from mer_core.report.rounds import Round, SelfTraining
 from mer_core.report.svg import cut, line_chart
 from mer_core.report.words import bounds, duration, moment, number, wilson
-from mer_core.types import Fold
 
 CLASSES = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 MODALITIES = ("speech", "text", "image", "video")

@@ -30,7 +30,8 @@ TOY = '''
 import os, time
 import numpy as np
 from mer_core.hookspecs import hookimpl
-from mer_core.spec import ExtractorSpec, TextInput
+from mer_core.inputs import TextInput
+from mer_core.spec import ExtractorSpec
 from mer_core.types import Features
 
 

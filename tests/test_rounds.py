@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mer_core import compose, fit, open_workspace
-from mer_core.types import FeatureSet
+from mer_core.feature_set import FeatureSet
 from mer_core.workflows.fit import Fit
 
 QUICK: dict[str, Any] = {"epochs": 4, "lr": 0.05, "self_training": "class-balanced", "pseudo_rounds": 3}

@@ -11,8 +11,8 @@ import pytest
 
 from mer_core import extract, open_workspace, train
 from mer_core.evaluation import weighted_f1
+from mer_core.feature_set import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
 from mer_core.protocols import Model
-from mer_core.types import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
 from mer_core.workflows.scoring import ensemble, out_of_fold, subsets_of
 
 INFO = StreamInfo(name="text:a", modality="text", dim=2)

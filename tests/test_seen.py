@@ -14,8 +14,8 @@ from mer_core import finetune, open_workspace, run
 from mer_core.config import FittingChoice
 from mer_core.data.folds import FoldPlan
 from mer_core.engine import ClipFailure, ExtractReport
+from mer_core.feature_set import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
 from mer_core.report.sections import Section
-from mer_core.types import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
 from mer_core.workflows.crossfit import parts_of
 from mer_core.workflows.fold_tables import merged
 from mer_core.workflows.run import RunResult

@@ -17,8 +17,9 @@ from mer_core import compose, fit, open_workspace, run
 from mer_core.config import DataChoice, PluginChoice, RunConfig
 from mer_core.configure import make_config
 from mer_core.errors import OptionError, UsageError
+from mer_core.feature_set import FeatureSet
 from mer_core.registry import discover
-from mer_core.types import Clip, FeatureSet
+from mer_core.types import Clip
 from mer_core.workflows.fit import Fit
 from mer_core.workflows.pseudo_labels import audit_labels
 from mer_plugins.trainers.options import CvOptions

@@ -15,8 +15,8 @@ from mer_core.data.dataset import ClipTable, load_clips, scan_clips
 from mer_core.data.folds import plan_folds
 from mer_core.data.votes import merged, most_votes
 from mer_core.errors import DataError, MerError, UsageError
+from mer_core.feature_set import FeatureSet
 from mer_core.target_choice import value_columns, with_targets
-from mer_core.types import FeatureSet
 from mer_core.workflows.check import check_dataset
 from mer_core.workflows.features import feature_set, learnable, take
 from mer_core.workflows.folding import hide_test

@@ -17,10 +17,10 @@ from mer_core.cli.app import run_app
 from mer_core.config import read_config
 from mer_core.errors import PluginError
 from mer_core.evaluation_values import ValueEvaluation, evaluate_values
+from mer_core.feature_set import TargetSpec
 from mer_core.protocols import Model
 from mer_core.report.model import RunReport
 from mer_core.report.values import MOST_POINTS, value_findings, value_score
-from mer_core.types import TargetSpec
 from mer_core.workflows.guarded import GuardedModel
 from mer_core.workflows.value_scoring import value_model
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from mer_core.errors import DataError, PluginError
-from mer_core.types import FeatureSet, Fold, FusionOutput, StreamData, StreamInfo, TargetSpec
+from mer_core.feature_set import FeatureSet, Fold, FusionOutput, StreamData, StreamInfo, TargetSpec
 from mer_plugins.fusion.attention import Attention, AttentionOptions
 from mer_plugins.fusion.concat import Concat, ConcatOptions
 from mer_plugins.specs import PROTOCOLS

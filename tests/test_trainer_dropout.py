@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mer_core.cli.dropout_rates import dropout_rates
 from mer_core.errors import OptionError, UsageError
+from mer_core.feature_set import FeatureSet, Fold, StreamInfo
 from mer_core.options import validate
-from mer_core.types import FeatureSet, Fold, StreamInfo
 from mer_plugins.fusion.attention import Attention, AttentionOptions
 from mer_plugins.fusion.concat import Concat, ConcatOptions
 from mer_plugins.trainers.masking import ModalityDropout

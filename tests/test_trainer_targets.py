@@ -14,8 +14,8 @@ from test_trainer import SMALL, assert_close, cut, make_data, train
 from torch import nn
 
 from mer_core.errors import DataError, OptionError, PluginError
+from mer_core.feature_set import FeatureSet, Fold, TargetSpec
 from mer_core.plugin import ValueModel
-from mer_core.types import FeatureSet, Fold, TargetSpec
 from mer_plugins.fusion.attention import Attention, AttentionOptions
 from mer_plugins.trainers import cv
 from mer_plugins.trainers.cv import CrossValidation, CvOptions

@@ -19,6 +19,7 @@ from mer_core.config import read_config
 from mer_core.configure import make_config
 from mer_core.data.dataset import load_clips
 from mer_core.errors import UsageError
+from mer_core.inputs import Transcribed
 from mer_core.plugin import (
     AudioInput,
     Clip,
@@ -39,7 +40,6 @@ from mer_core.plugin import (
 from mer_core.registry import discover
 from mer_core.report.facts import Transcripts
 from mer_core.report.words import transcripts
-from mer_core.spec import Transcribed
 from mer_core.store.digests import ContentHasher, input_digest
 from mer_core.workflows.extract import extract
 from mer_core.workflows.jobs import build_jobs

@@ -16,10 +16,10 @@ import mer_core
 from mer_core.cli.app import run_app
 from mer_core.config import PluginChoice, RunConfig
 from mer_core.errors import OptionError, TooLittleDataError, UsageError
+from mer_core.feature_set import FeatureSet
 from mer_core.report.tuning import tuning_findings
 from mer_core.search import Listed, Span, draw, read_space, read_values, size
 from mer_core.testing.tables import feature_set, relabelled
-from mer_core.types import FeatureSet
 from mer_core.workflows import searching
 from mer_core.workflows.choosing import choose, held_out, standings, tell
 from mer_core.workflows.nested import hold_out_inside

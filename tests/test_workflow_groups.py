@@ -11,8 +11,9 @@ import numpy as np
 from mer_core.configure import make_config
 from mer_core.data.dataset import ClipTable
 from mer_core.data.folds import FoldPlan
+from mer_core.feature_set import FeatureSet, StreamData, StreamInfo, TargetSpec
 from mer_core.registry import discover
-from mer_core.types import Clip, FeatureSet, StreamData, StreamInfo, TargetSpec
+from mer_core.types import Clip
 from mer_core.workflows.account import _shared_with_test
 from mer_core.workflows.features import feature_set
 from mer_core.workflows.train import plan_training

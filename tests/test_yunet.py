@@ -12,10 +12,11 @@ from media_maker import write_media
 from tiny_yunet import CENTRE, POINTS, SIDES, SURE, write_yunet
 
 from mer_core.errors import MissingWeightsError, PluginError
+from mer_core.inputs import FramesInput
 from mer_core.media.align import apply, fit_face, target_points
 from mer_core.media.decode import decode_inputs
 from mer_core.media.faces import FaceTrack
-from mer_core.spec import DeriverSpec, FramesInput
+from mer_core.spec import DeriverSpec
 from mer_core.testing import check_plugin
 from mer_core.types import Clip, Derived, Frames, Missing, Sample
 from mer_core.workflows.weights import locate_weights, verify_weights

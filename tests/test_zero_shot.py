@@ -12,8 +12,8 @@ from learners import Letters
 from numpy.typing import NDArray
 
 from mer_core import open_workspace, run
+from mer_core.feature_set import StreamData, StreamInfo
 from mer_core.plugin import ExtractorSpec, Features, FloatArray, PluginError, PluginSpec, Sample, TextInput, hookimpl
-from mer_core.types import StreamData, StreamInfo
 from mer_core.workflows.zero_shot import nearest
 
 CLASSES = ("angry", "happy", "sad")

@@ -28,8 +28,9 @@ from mer_core.data.target_columns import (
 from mer_core.data.vocabulary import class_order, find_typos, quoted
 from mer_core.data.votes import normalise_with_votes
 from mer_core.errors import DataError, UsageError
+from mer_core.feature_set import TargetSpec
 from mer_core.target_choice import Names
-from mer_core.types import Clip, TargetSpec
+from mer_core.types import Clip
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mer_core.data.array_files import load_array
 from mer_core.data.frame_folders import folder_frames, holds_frames
 from mer_core.errors import DataError
-from mer_core.types import StreamData, StreamInfo
+from mer_core.feature_set import StreamData, StreamInfo
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from mer_core.data.fold_parts import Kind, parts_of
 from mer_core.errors import DataError, TooLittleDataError, UsageError
+from mer_core.feature_set import Fold
 from mer_core.files import write_text
-from mer_core.types import Fold
 
 IntArray = NDArray[np.int64]
 

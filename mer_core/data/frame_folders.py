@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from mer_core.data.array_files import load_array
 from mer_core.errors import DataError
+from mer_core.feature_set import StreamData, StreamInfo
 from mer_core.frame_pooling import bins_of, keeps_frames
 from mer_core.frames import bin_frames
 from mer_core.pooling import pool_frames
 from mer_core.spec import digest
 from mer_core.store.packs import packed
-from mer_core.types import StreamData, StreamInfo
 
 FRAMES, VECTORS = "-FRA", "-UTT"
 """How MERTools ends the names of folders."""

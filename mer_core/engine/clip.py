@@ -21,8 +21,8 @@ from mer_core.engine.instances import ThreadInstances
 from mer_core.engine.journal import Crash, Journal, clip_identity
 from mer_core.engine.lookup import Lookup, Needs, wanted_derivers
 from mer_core.engine.types import DeriverJob, ExtractorJob, Job
+from mer_core.inputs import DerivedInput, Input, Transcribed, derived_names
 from mer_core.media.decode import ClipReader
-from mer_core.spec import DerivedInput, Input, Transcribed, derived_names
 from mer_core.types import Clip, Derived, Failure, Features, Missing, Sample
 
 Mark = Callable[[str, Iterable[Job]], None]

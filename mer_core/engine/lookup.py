@@ -11,7 +11,7 @@ from pathlib import Path
 from mer_core.engine.answers import Answer
 from mer_core.engine.types import DeriverJob, ExtractorJob, Job
 from mer_core.errors import MediaError, MerError, PluginError
-from mer_core.spec import FramesInput
+from mer_core.inputs import FramesInput
 from mer_core.store import FeatureStore, ShardLimits, Table, TableWriter
 from mer_core.store.digests import ContentHasher, derived_digest, input_digest, source_digest
 from mer_core.types import Clip, Derived, Failure, Features, Missing

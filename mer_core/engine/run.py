@@ -21,8 +21,9 @@ from mer_core.engine.stations import Computed, Station, Stations
 from mer_core.engine.threads import Crew, Window
 from mer_core.engine.types import EngineSettings, ExtractorJob, Job
 from mer_core.errors import MerError
+from mer_core.inputs import FramesInput
 from mer_core.protocols import Progress
-from mer_core.spec import ExtractorSpec, FramesInput
+from mer_core.spec import ExtractorSpec
 from mer_core.types import Clip, Failure, Sample
 
 PATIENCE_SECONDS = 0.8

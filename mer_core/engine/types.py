@@ -9,17 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from mer_core.spec import (
-    TRANSCRIPT,
-    DeriverSpec,
-    ExtractorSpec,
-    Input,
-    TextInput,
-    declared_inputs,
-    declared_level,
-    derived_names,
-    transcribed,
-)
+from mer_core.inputs import TRANSCRIPT, Input, TextInput, derived_names, transcribed
+from mer_core.spec import DeriverSpec, ExtractorSpec, declared_inputs, declared_level
 from mer_core.types import Clip, Failure
 
 MEBIBYTE = 2**20

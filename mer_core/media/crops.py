@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mer_core.errors import MediaError
+from mer_core.inputs import FramesInput
 from mer_core.media.sampling import RatePicker, segment_indices
-from mer_core.spec import FramesInput
 from mer_core.types import Derived, Frames, Missing
 
 if TYPE_CHECKING:

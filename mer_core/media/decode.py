@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from mer_core.errors import MediaError, MerError
+from mer_core.inputs import TRANSCRIPT, AudioInput, DerivedInput, FramesInput, Input, TextInput, Transcribed
 from mer_core.media.audio import read_audio, read_plain, read_sound
 from mer_core.media.container import Media
 from mer_core.media.crops import StoredFaces
 from mer_core.media.probe import held_until
 from mer_core.media.video import VideoReader
-from mer_core.spec import TRANSCRIPT, AudioInput, DerivedInput, FramesInput, Input, TextInput, Transcribed
 from mer_core.types import Audio, Clip, Derived, Failure, Frames, FrameStream, Missing, Text
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mer_core.errors import MediaError
+from mer_core.inputs import FramesInput
 from mer_core.media.container import Media, presented
 from mer_core.media.picture import Shot
 from mer_core.media.probe import MediaInfo, first_upright, media_info
 from mer_core.media.sampling import TOLERANCE, Picker, RatePicker, TimePicker, segment_indices
-from mer_core.spec import FramesInput
 from mer_core.types import Frames, Missing
 
 if TYPE_CHECKING:

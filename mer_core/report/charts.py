@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from mer_core.feature_set import MODALITIES
 from mer_core.report.calibration import Calibration
 from mer_core.report.facts import Curve, Presence
 from mer_core.report.model import RunReport
@@ -16,7 +17,6 @@ from mer_core.report.squares import Spot, square
 from mer_core.report.svg import Bar, Dot, bar_chart, dot_plot, line_chart, scatter, strip
 from mer_core.report.values import ValueScore
 from mer_core.report.words import number
-from mer_core.types import MODALITIES
 
 MOST_SUBSETS = 31
 MOST_GROUPS = 40

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from mer_core.errors import EnvironmentProblem, MediaError
-from mer_core.spec import AudioInput, FramesInput, Input, TextInput, Transcribed, derived_names, digest
+from mer_core.inputs import AudioInput, FramesInput, Input, TextInput, Transcribed, derived_names
+from mer_core.spec import digest
 from mer_core.types import Clip, Derived, Missing
 
 """Name of the derived artefact that ``FramesInput(faces=True)`` reads."""

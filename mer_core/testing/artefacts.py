@@ -8,9 +8,10 @@ from typing import Any
 from mer_core.catalogue import Catalogue, Entry
 from mer_core.derivers import similar_artefact
 from mer_core.errors import MerError, OptionError, UsageError
+from mer_core.inputs import DerivedInput, Input
 from mer_core.names import same
 from mer_core.owners import asked_of
-from mer_core.spec import DerivedInput, DeriverSpec, ExtractorSpec, Input, declared_inputs
+from mer_core.spec import DeriverSpec, ExtractorSpec, declared_inputs
 from mer_core.testing.kit import NotApplicable
 from mer_core.testing.words import said
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mer_core.feature_set import Supervision
 from mer_core.spec import DeriverSpec, ExtractorSpec, declared_inputs
 from mer_core.testing.child import Order
 from mer_core.testing.common import last_line, python
@@ -18,7 +19,7 @@ from mer_core.testing.inputs import Maker, NoInput, Scene
 from mer_core.testing.kit import CheckFailed, Raised
 from mer_core.testing.subject import Subject
 from mer_core.testing.words import said
-from mer_core.types import Derived, Features, Missing, Sample, Supervision
+from mer_core.types import Derived, Features, Missing, Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from mer_core.feature_set import Level, TargetSpec
 from mer_core.testing.common import light_import, options
 from mer_core.testing.fusion_bench import (
     DIMS,
@@ -28,7 +29,6 @@ from mer_core.testing.fusion_bench import (
 from mer_core.testing.fusion_stacked import stacked
 from mer_core.testing.kit import Check, NotApplicable, check, require
 from mer_core.testing.subject import Subject
-from mer_core.types import Level, TargetSpec
 
 JUNK = (float("nan"), float("inf"), 1e9)
 VALUED = TargetSpec(TARGETS.classes, ("valence", "arousal"))

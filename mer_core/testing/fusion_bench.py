@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from mer_core.feature_set import FusionOutput, Head, Level, StreamInfo, TargetSpec
 from mer_core.spec import FusionSpec
 from mer_core.testing.kit import CheckFailed, require
 from mer_core.testing.subject import Subject
 from mer_core.testing.words import ended, said
-from mer_core.types import FusionOutput, Head, Level, StreamInfo, TargetSpec
 
 DIMS: Mapping[str, int] = {"speech:a": 5, "text:b": 7, "video:c": 3}
 TWINS: Mapping[str, int] = {"speech:a": 5, "speech:b": 4, "text:c": 3}

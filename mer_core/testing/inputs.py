@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mer_core.catalogue import Catalogue, Entry
-from mer_core.spec import AudioInput, DerivedInput, FramesInput, Input, TextInput
+from mer_core.inputs import AudioInput, DerivedInput, FramesInput, Input, TextInput
 from mer_core.testing import artefacts, pictures, sounds
 from mer_core.testing.kit import NotApplicable
 from mer_core.testing.words import ended

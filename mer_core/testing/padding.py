@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mer_core.spec import AudioInput, FramesInput
+from mer_core.inputs import AudioInput, FramesInput
 from mer_core.testing.bench import Bench, bench
 from mer_core.testing.compare import pooled
 from mer_core.testing.inputs import FILM_FPS, Scene

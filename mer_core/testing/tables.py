@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from mer_core.feature_set import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
 from mer_core.frames import frames_of, take_clips
-from mer_core.types import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
 
 TARGETS = TargetSpec(("neutral", "happy", "sad"))
 DIMS: Mapping[str, int] = {"speech:a": 5, "speech:b": 4, "text:c": 3}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mer_core.spec import AudioInput
+from mer_core.inputs import AudioInput
 from mer_core.testing.bench import MIXED, ORDINARY, Bench
 from mer_core.testing.compare import described
 from mer_core.testing.inputs import Scene

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from mer_core.feature_set import FusionOutput, StreamInfo, TargetSpec
 from mer_core.presence import clear_hidden, clear_input
-from mer_core.types import FusionOutput, StreamInfo, TargetSpec
 
 HIDDEN = 32
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mer_core.feature_set import FeatureSet, StreamData
 from mer_core.probabilities import softmax
 from mer_core.protocols import Model, ValueModel
 from mer_core.testing.common import light_import, options
@@ -18,7 +19,6 @@ from mer_core.testing.subject import Subject
 from mer_core.testing.tables import copied, feature_set, one_fold, part_of, relabelled, soiled, valued
 from mer_core.testing.toy_fusion import ToyFusion
 from mer_core.testing.trainer_bench import FOLDS, Probabilities, accuracy, ask, bench_of, distance
-from mer_core.types import FeatureSet, StreamData
 
 EQUAL = 1e-5
 """Probabilities that differ by less count as the same where arithmetic may be ordered differently."""

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mer_core.feature_set import FeatureSet, StreamData
 from mer_core.protocols import Model, Progress
 from mer_core.testing.kit import CheckFailed, require
 from mer_core.testing.subject import Subject
 from mer_core.testing.tables import feature_set
 from mer_core.testing.toy_fusion import ToyFusion
-from mer_core.types import FeatureSet, StreamData
 
 Probabilities = NDArray[np.float64]
 

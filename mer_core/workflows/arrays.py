@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from mer_core.data.vocabulary import class_order
 from mer_core.data.votes import majority, shares
 from mer_core.errors import DataError, UsageError
+from mer_core.feature_set import FeatureSet, StreamData, StreamInfo, TargetSpec, stream_order
 from mer_core.frames import offsets_of
 from mer_core.spec import NAME_PATTERN
-from mer_core.types import SPLITS, FeatureSet, StreamData, StreamInfo, TargetSpec, stream_order
+from mer_core.types import SPLITS
 from mer_core.workflows.features import UNLABELLED
 from mer_core.workflows.frame_arrays import frames_given, holds_frames
 from mer_core.workflows.target_arrays import given_values, given_votes

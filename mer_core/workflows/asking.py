@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mer_core.engine import extract as run_engine
+from mer_core.feature_set import StreamData
 from mer_core.fitted import FittedState
 from mer_core.frame_pooling import keeps_frames, vector_pooling
 from mer_core.frames import as_level
 from mer_core.store import FeatureStore
-from mer_core.types import StreamData
 from mer_core.workflows.extract import Extraction, engine_settings, left_out
 from mer_core.workflows.fold_tables import Fitted, Part, assemble, jobs_of, merged
 from mer_core.workflows.transcripts import count_transcripts

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from mer_core.config import RunConfig
 from mer_core.errors import DataError
 from mer_core.evaluation import bootstrap, paired_difference
+from mer_core.feature_set import FeatureSet
 from mer_core.report.build import score
 from mer_core.report.parts import Score
 from mer_core.report.tuning import TrialLine, Tuning
 from mer_core.search import Space
-from mer_core.types import FeatureSet
 from mer_core.workflows.scoring import OutOfFold, groups_of
 from mer_core.workflows.searching import waf
 from mer_core.workflows.trial_files import Tried

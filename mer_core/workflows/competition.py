@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from mer_core.config import RunConfig
 from mer_core.errors import MerError
 from mer_core.evaluation import Interval, evaluate_subsets
+from mer_core.feature_set import FeatureSet
 from mer_core.report.rivals import Alone
-from mer_core.types import FeatureSet
 from mer_core.workflows.features import keep_modalities, present_modalities
 from mer_core.workflows.scoring import OutOfFold, groups_of, out_of_fold
 from mer_core.workflows.train import Training, train_rows

@@ -16,10 +16,10 @@ import numpy as np
 from mer_core.config import RunConfig
 from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.engine import DeriverJob, EngineSettings, ExtractorJob
+from mer_core.feature_set import FeatureSet, Fold, StreamData, StreamInfo
 from mer_core.fitted import FittedState
 from mer_core.spec import ExtractorSpec
 from mer_core.store import FeatureStore
-from mer_core.types import FeatureSet, Fold, StreamData, StreamInfo
 from mer_core.workflows.decoded import DecodedClips, decoded
 from mer_core.workflows.features import any_present
 from mer_core.workflows.fit_progress import fit_progress

@@ -19,9 +19,10 @@ from mer_core.engine.answers import unusable
 from mer_core.engine.clip import decode_together, forgiven, optional_inputs
 from mer_core.engine.lookup import Lookup, Tables, order_derivers, state_folder
 from mer_core.errors import MediaError
+from mer_core.inputs import TRANSCRIPT, AudioInput
 from mer_core.media.decode import ClipReader
 from mer_core.protocols import Progress
-from mer_core.spec import TRANSCRIPT, AudioInput, digest
+from mer_core.spec import digest
 from mer_core.store import FeatureStore
 from mer_core.store.digests import ContentHasher, source_digest
 from mer_core.store.samples import SampleCache

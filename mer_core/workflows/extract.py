@@ -13,6 +13,7 @@ from mer_core.data.dataset import ClipTable
 from mer_core.engine import DeriverJob, EngineSettings, ExtractorJob, ExtractPlan, ExtractReport
 from mer_core.engine import extract as run_engine
 from mer_core.engine import plan as plan_engine
+from mer_core.feature_set import FeatureSet, StreamData, StreamInfo
 from mer_core.fitted import load_state
 from mer_core.frame_pooling import level_of, vector_pooling
 from mer_core.frames import as_level
@@ -20,7 +21,6 @@ from mer_core.registry import Catalogue
 from mer_core.report.facts import Transcripts
 from mer_core.settings import Settings, refuse_unknown
 from mer_core.store import FeatureStore, Table
-from mer_core.types import FeatureSet, StreamData, StreamInfo
 from mer_core.uploads import Upload
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.features import feature_set

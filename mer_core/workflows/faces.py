@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 from mer_core.errors import EnvironmentProblem, UsageError
+from mer_core.inputs import FramesInput, Input
 from mer_core.media.crops import StoredFaces
 from mer_core.media.decode import ClipReader, guarded, main_face
 from mer_core.media.faces import FaceTrack
 from mer_core.protocols import Deriver, Progress
-from mer_core.spec import FramesInput, Input
 from mer_core.types import Clip, Derived, Failure, Frames, Missing, Sample
 
 if TYPE_CHECKING:

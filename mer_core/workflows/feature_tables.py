@@ -19,8 +19,9 @@ from mer_core.data.dataset import ClipTable
 from mer_core.data.splits import UNUSED_LABEL_SPLIT, read_split
 from mer_core.data.votes import majority, merged, normalise_with_votes
 from mer_core.errors import DataError
+from mer_core.feature_set import StreamData, TargetSpec
 from mer_core.report.words import count
-from mer_core.types import SPLITS, Clip, StreamData, TargetSpec
+from mer_core.types import SPLITS, Clip
 from mer_core.workflows.arrays import compose
 from mer_core.workflows.frame_arrays import bits_within
 from mer_core.workflows.target_arrays import NO_TARGETS, TargetArrays

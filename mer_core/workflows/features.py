@@ -10,9 +10,10 @@ import numpy as np
 
 from mer_core.data.dataset import ClipTable
 from mer_core.data.votes import shares
+from mer_core.feature_set import FeatureSet, Fold, StreamData, TargetSpec
 from mer_core.frames import take_clips
 from mer_core.store.room import make_room
-from mer_core.types import Clip, FeatureSet, Fold, StreamData, TargetSpec
+from mer_core.types import Clip
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,12 +13,13 @@ from mer_core.config import RunConfig
 from mer_core.configure import make_config
 from mer_core.engine import ExtractorJob
 from mer_core.errors import PluginError, TooLittleDataError, UsageError
+from mer_core.feature_set import TargetSpec
 from mer_core.files import PART
 from mer_core.fitted import FACTS, STATE, FittedState
 from mer_core.registry import Catalogue
 from mer_core.spec import ExtractorSpec
 from mer_core.store import FeatureStore
-from mer_core.types import Clip, TargetSpec
+from mer_core.types import Clip
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.decoded import decoded
 from mer_core.workflows.extract import engine_settings

@@ -16,11 +16,11 @@ from mer_core.configure import make_config
 from mer_core.data.folds import FoldPlan
 from mer_core.errors import DataError, TooLittleDataError, UsageError
 from mer_core.evaluation import Evaluation, SubsetScore, evaluate_predictions
+from mer_core.feature_set import FeatureSet, Fold
 from mer_core.owners import refuse_strangers
 from mer_core.protocols import Model
 from mer_core.registry import Catalogue
 from mer_core.spec import FusionSpec, TrainerSpec
-from mer_core.types import FeatureSet, Fold
 from mer_core.workflows.features import UNLABELLED, any_present, learnable
 from mer_core.workflows.folding import given_plan, plan_training
 from mer_core.workflows.pipeline import load_pipeline, save_pipeline

@@ -19,12 +19,13 @@ from mer_core.catalogue import Entry
 from mer_core.engine import ExtractorJob
 from mer_core.engine.answers import make_instance
 from mer_core.errors import PluginError, TooLittleDataError, UsageError
+from mer_core.feature_set import Supervision
 from mer_core.files import writing
 from mer_core.fitted import FACTS, FittedState, find_state, save_state
 from mer_core.protocols import Progress
 from mer_core.spec import digest
 from mer_core.store.locks import locked
-from mer_core.types import Sample, Supervision
+from mer_core.types import Sample
 from mer_core.workflows.decoded import DecodedClips
 from mer_core.workflows.fit_progress import STAGE, WAIT
 from mer_core.workflows.fitted import describe

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mer_core.engine import ClipFailure, ExtractorJob, ExtractReport
 from mer_core.errors import PluginError
+from mer_core.feature_set import StreamData, StreamInfo
 from mer_core.fitted import FittedState
-from mer_core.types import StreamData, StreamInfo
 from mer_core.workflows.fitted import with_state
 
 if TYPE_CHECKING:

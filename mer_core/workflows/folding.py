@@ -10,7 +10,7 @@ import numpy as np
 from mer_core.config import RunConfig
 from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.errors import DataError, TooLittleDataError
-from mer_core.types import FeatureSet, Fold
+from mer_core.feature_set import FeatureSet, Fold
 from mer_core.workflows.features import UNLABELLED, any_present, learnable, take, without_streams
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.errors import DataError
+from mer_core.feature_set import StreamData, StreamInfo
 from mer_core.frame_pooling import bins_of, keeps_frames
 from mer_core.frames import bin_frames
 from mer_core.pooling import Pooling, pool_frames, pooled_dim
-from mer_core.types import StreamData, StreamInfo
 
 RAGGED = "Give arrays [T, D] of one width, None or an empty one where a clip lacks the stream."
 

@@ -16,9 +16,9 @@ from mer_core.data.dataset import ClipTable, load_clips
 from mer_core.data.feature_folders import FeatureFolder
 from mer_core.engine import ExtractReport
 from mer_core.errors import DataError
+from mer_core.feature_set import StreamData
 from mer_core.frames import take_clips
 from mer_core.report.words import count
-from mer_core.types import StreamData
 from mer_core.workflows.feature_tables import FeatureTable
 from mer_core.workflows.frame_arrays import pooled_frames
 from mer_core.workflows.target_arrays import NO_TARGETS, TargetArrays

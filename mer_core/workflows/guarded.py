@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mer_core.blame import blame, title
 from mer_core.catalogue import Entry
 from mer_core.errors import PluginError
+from mer_core.feature_set import StreamData, StreamInfo, TargetSpec
 from mer_core.protocols import Model
-from mer_core.types import StreamData, StreamInfo, TargetSpec
 
 _T = TypeVar("_T")
 

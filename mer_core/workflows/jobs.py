@@ -11,11 +11,12 @@ from mer_core.engine import DeriverJob, ExtractorJob
 from mer_core.engine.answers import make_instance
 from mer_core.errors import OptionError, UsageError
 from mer_core.frame_pooling import keeps_frames
+from mer_core.inputs import Input, derived_names
 from mer_core.media import DECODER_VERSION
 from mer_core.options import Options
 from mer_core.protocols import Deriver
 from mer_core.registry import Catalogue
-from mer_core.spec import DeriverSpec, ExtractorSpec, Input, PluginSpec, declared_inputs, derived_names, digest, plain
+from mer_core.spec import DeriverSpec, ExtractorSpec, PluginSpec, declared_inputs, digest, plain
 from mer_core.uploads import PERMISSION
 from mer_core.workflows.workspace import pick_device
 

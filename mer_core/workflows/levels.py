@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from mer_core.config import RunConfig
 from mer_core.errors import DataError
+from mer_core.feature_set import FeatureSet, StreamData
 from mer_core.frames import as_level
 from mer_core.levels import fusion_called, fusion_levels, vectors_wanted
 from mer_core.registry import Catalogue
-from mer_core.types import FeatureSet, StreamData
 
 
 def fit_levels(features: FeatureSet, config: RunConfig, catalogue: Catalogue) -> FeatureSet:

@@ -10,9 +10,10 @@ from mer_core.blame import check_line
 from mer_core.config import RunConfig
 from mer_core.engine import ClipFailure, ExtractReport
 from mer_core.errors import PluginError
+from mer_core.inputs import AudioInput, DerivedInput, FramesInput, Input
 from mer_core.registry import Catalogue, Entry
 from mer_core.report.words import listed
-from mer_core.spec import AudioInput, DerivedInput, DeriverSpec, ExtractorSpec, FramesInput, Input, declared_inputs
+from mer_core.spec import DeriverSpec, ExtractorSpec, declared_inputs
 
 
 def failed_streams(failure: ClipFailure, config: RunConfig) -> list[str]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from mer_core.config import RunConfig
 from mer_core.data.folds import plan_folds
 from mer_core.errors import TooLittleDataError
+from mer_core.feature_set import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
 from mer_core.protocols import Model, ValueModel
-from mer_core.types import FeatureSet, Fold, StreamData, StreamInfo, TargetSpec
 from mer_core.workflows.features import learnable
 
 if TYPE_CHECKING:

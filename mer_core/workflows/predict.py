@@ -15,12 +15,13 @@ from mer_core.data.dataset import ClipTable
 from mer_core.engine import ClipFailure, ExtractReport
 from mer_core.errors import MediaError, UsageError
 from mer_core.feature_choice import Streams
+from mer_core.feature_set import FeatureSet, StreamData, TargetSpec
 from mer_core.frames import as_level
+from mer_core.inputs import TRANSCRIPT
 from mer_core.options import parse_pairs
 from mer_core.protocols import Model
-from mer_core.spec import TRANSCRIPT
 from mer_core.store import FeatureStore
-from mer_core.types import Clip, FeatureSet, Prediction, StreamData, TargetSpec
+from mer_core.types import Clip, Prediction
 from mer_core.uploads import permitted
 from mer_core.workflows.asking import ask, from_states
 from mer_core.workflows.data import load_data

@@ -13,8 +13,8 @@ from mer_core.data.array_files import open_arrays
 from mer_core.engine import ExtractReport
 from mer_core.errors import DataError, UsageError
 from mer_core.feature_choice import Streams, stream_arrays
+from mer_core.feature_set import FeatureSet
 from mer_core.protocols import Model
-from mer_core.types import FeatureSet
 from mer_core.workflows.features import UNLABELLED
 from mer_core.workflows.given import feature_ids, given_streams
 from mer_core.workflows.pipeline import Pipeline

@@ -10,6 +10,7 @@ from mer_core.blame import blame, title
 from mer_core.config import PluginChoice, RunConfig
 from mer_core.engine.answers import make_instance
 from mer_core.errors import PluginError
+from mer_core.feature_set import Level, StreamInfo, TargetSpec
 from mer_core.frame_pooling import keeps_frames, level_of
 from mer_core.names import readable
 from mer_core.pooling import Pooling, pooled_dim
@@ -17,7 +18,6 @@ from mer_core.protocols import Fusion
 from mer_core.registry import Catalogue, Entry
 from mer_core.report.words import listed
 from mer_core.spec import FusionSpec, ProtocolSpec, TrainerSpec
-from mer_core.types import Level, StreamInfo, TargetSpec
 from mer_core.workflows.jobs import build_jobs
 from mer_core.workflows.pipeline import fusion_entry, make_fusion, make_trainer, trainer_entry
 

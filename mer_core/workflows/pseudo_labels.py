@@ -14,11 +14,12 @@ from mer_core.config import RunConfig
 from mer_core.data.vocabulary import normalise_labels
 from mer_core.errors import UsageError
 from mer_core.evaluation import SubsetScore, evaluate_subsets
+from mer_core.feature_set import FeatureSet
 from mer_core.files import write_text
 from mer_core.report.build import score
 from mer_core.report.parts import Score
 from mer_core.report.rounds import Round, SelfTraining
-from mer_core.types import Clip, FeatureSet
+from mer_core.types import Clip
 from mer_core.workflows.seeds import SeveralSeeds
 from mer_core.workflows.train import Training
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mer_core.config import DataChoice
 from mer_core.feature_choice import Streams, with_features
+from mer_core.feature_set import FeatureSet
 from mer_core.frame_pooling import check_pooling
 from mer_core.store import FeatureStore
 from mer_core.target_choice import Names, with_targets
-from mer_core.types import FeatureSet
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.features import feature_set
 from mer_core.workflows.given import given_streams

@@ -18,10 +18,10 @@ from mer_core.data.folds import save_folds
 from mer_core.engine import ClipFailure
 from mer_core.errors import EnvironmentProblem, UsageError
 from mer_core.evaluation import Evaluation, SubsetScore
+from mer_core.inputs import TRANSCRIPT
 from mer_core.report.model import RunReport
 from mer_core.report.rivals import Alone
 from mer_core.settings import Settings, refuse_unknown
-from mer_core.spec import TRANSCRIPT
 from mer_core.workflows.account import build_report
 from mer_core.workflows.competition import train_alone
 from mer_core.workflows.data import clip_groups, load_data

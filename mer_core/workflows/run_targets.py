@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.config import RunConfig
-from mer_core.types import FeatureSet
+from mer_core.feature_set import FeatureSet
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.learning import Deployed
 from mer_core.workflows.scoring import OutOfFold, groups_of

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.evaluation import Evaluation, Scores, SubsetScore, evaluate_predictions, evaluate_subsets, scores
+from mer_core.feature_set import FeatureSet, StreamData
 from mer_core.frames import as_level
 from mer_core.probabilities import softmax
 from mer_core.protocols import Model
 from mer_core.seed_scores import SeedGuesses
-from mer_core.types import FeatureSet, StreamData
 from mer_core.workflows.features import keep_modalities, present_modalities, take
 from mer_core.workflows.seeds import SeveralSeeds
 

@@ -15,10 +15,10 @@ from mer_core.blame import blame
 from mer_core.config import RunConfig
 from mer_core.errors import DataError, OptionError
 from mer_core.evaluation import weighted_f1
+from mer_core.feature_set import FeatureSet
 from mer_core.protocols import Model, Trainer, Trial, TrialTrainer
 from mer_core.registry import Catalogue
 from mer_core.spec import FusionSpec, TrainerSpec, digest
-from mer_core.types import FeatureSet
 from mer_core.workflows.features import take
 from mer_core.workflows.guarded import guard
 from mer_core.workflows.nested import Inside

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.config import RunConfig
+from mer_core.feature_set import StreamData, StreamInfo, TargetSpec
 from mer_core.probabilities import softmax
 from mer_core.protocols import Model, Progress, ValueModel
-from mer_core.types import StreamData, StreamInfo, TargetSpec
 
 
 class SeveralSeeds:

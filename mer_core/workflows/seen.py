@@ -11,7 +11,8 @@ import numpy as np
 from mer_core.engine import ExtractorJob
 from mer_core.engine.lookup import state_folder
 from mer_core.errors import MediaError
-from mer_core.spec import AudioInput, FramesInput, TextInput, Transcribed, digest
+from mer_core.inputs import AudioInput, FramesInput, TextInput, Transcribed
+from mer_core.spec import digest
 from mer_core.store import FeatureStore
 from mer_core.store.digests import ContentHasher, cut
 from mer_core.types import Clip

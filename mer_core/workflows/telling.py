@@ -12,9 +12,9 @@ from mer_core.engine import ClipFailure
 from mer_core.errors import MerError
 from mer_core.evaluation import METRICS
 from mer_core.events import FeaturesReady, FoldFinished, RunFinished, RunStarted, Status
+from mer_core.feature_set import FeatureSet
 from mer_core.registry import Catalogue
 from mer_core.report.model import RunReport
-from mer_core.types import FeatureSet
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.log import RunLog
 from mer_core.workflows.scoring import OutOfFold, fold_scores

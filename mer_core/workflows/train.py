@@ -11,9 +11,9 @@ from mer_core.data.dataset import ClipTable
 from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.engine import ClipFailure
 from mer_core.errors import TooLittleDataError
+from mer_core.feature_set import FeatureSet
 from mer_core.protocols import Model, Progress
 from mer_core.registry import Catalogue
-from mer_core.types import FeatureSet
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import has_target, label_indices, take, value_table, vote_shares

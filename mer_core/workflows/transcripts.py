@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from mer_core.config import PluginChoice, RunConfig
 from mer_core.engine import ExtractReport
 from mer_core.engine.types import wants_transcript
+from mer_core.inputs import TRANSCRIPT
 from mer_core.names import readable
 from mer_core.registry import Catalogue
 from mer_core.report.facts import Transcripts
 from mer_core.report.words import transcripts
-from mer_core.spec import TRANSCRIPT, DeriverSpec
+from mer_core.spec import DeriverSpec
 from mer_core.types import Clip
 
 

@@ -11,11 +11,11 @@ from typing import Any, Unpack
 from mer_core.config import RunConfig
 from mer_core.configure import make_config
 from mer_core.errors import TooLittleDataError, UsageError
+from mer_core.feature_set import FeatureSet
 from mer_core.protocols import Model
 from mer_core.registry import Catalogue, Entry
 from mer_core.search import EXAMPLE, Listed, Space, Values, draw, read_space
 from mer_core.settings import Settings, refuse_unknown
-from mer_core.types import FeatureSet
 from mer_core.workflows.choosing import Choice, choose, standings, tell
 from mer_core.workflows.features import take
 from mer_core.workflows.folding import hide_test, plan_training

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mer_core.config import RunConfig
+from mer_core.feature_set import FeatureSet, StreamData
 from mer_core.files import writing
 from mer_core.protocols import Trainer
 from mer_core.registry import Entry
 from mer_core.spec import digest
-from mer_core.types import FeatureSet, StreamData
 from mer_core.workflows.workspace import Workspace, pick_device
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mer_core.errors import PluginError
 from mer_core.evaluation_values import ValueEvaluation, VoteEvaluation, evaluate_values, evaluate_votes
+from mer_core.feature_set import FeatureSet, TargetSpec
 from mer_core.protocols import Model, ValueModel
-from mer_core.types import FeatureSet, TargetSpec
 from mer_core.workflows.scoring import as_fold_sees, ask_each_fold
 
 FloatArray = NDArray[np.float64]

@@ -13,10 +13,10 @@ from mer_core.engine import ExtractorJob
 from mer_core.engine.answers import make_instance
 from mer_core.errors import MerError
 from mer_core.evaluation import Evaluation, evaluate_predictions
+from mer_core.feature_set import FeatureSet, StreamData
 from mer_core.files import writing
 from mer_core.frames import clip_means
 from mer_core.spec import digest
-from mer_core.types import FeatureSet, StreamData
 from mer_core.workflows.jobs import build_jobs
 from mer_core.workflows.workspace import Workspace, pick_device
 
