@@ -31,14 +31,20 @@ def features(folder: Path, unlabelled: int) -> FeatureSet:
     count = LABELLED + unlabelled
     streams = {}
     for name, width in WIDTHS.items():
-        values = np.lib.format.open_memmap(folder / f"{name.replace(':', '-')}.npy", "w+", np.float32, (count, width))
-        for start in range(0, count, 4096):
-            rows = slice(start, min(start + 4096, count))
-            values[rows] = rng.standard_normal((rows.stop - rows.start, width), np.float32)
-        values.flush()
-        streams[name] = np.load(folder / f"{name.replace(':', '-')}.npy", mmap_mode="r")
+        file = folder / f"{name.replace(':', '-')}.npy"
+        write_random(file, (count, width), rng)
+        streams[name] = np.load(file, mmap_mode="r")
     labels = [f"c{row % CLASSES}" for row in range(LABELLED)] + [None] * unlabelled
     return compose(streams, labels)
+
+
+def write_random(file: Path, shape: tuple[int, int], rng: np.random.Generator) -> None:
+    """Random rows, block after block; nothing of the file stays mapped."""
+    values = np.lib.format.open_memmap(file, "w+", np.float32, shape)
+    for start in range(0, len(values), 4096):
+        block = values[start : start + 4096]
+        block[:] = rng.standard_normal(block.shape, np.float32)
+    values.flush()
 
 
 def rate() -> float:

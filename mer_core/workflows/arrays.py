@@ -21,6 +21,9 @@ from mer_core.workflows.features import UNLABELLED
 from mer_core.workflows.frame_arrays import frames_given, holds_frames
 from mer_core.workflows.target_arrays import given_values, given_votes
 
+_BLOCK = 4096
+"""Rows that are looked through at a time."""
+
 Values = ArrayLike | Sequence[Any] | tuple[Any, ArrayLike] | StreamData
 """One stream: numbers [N, D], or them with bool [N] that says which clips have it, or mer's own. With frames:
 [N, T, D], or N arrays [T_i, D]."""
@@ -130,7 +133,9 @@ def _parts(name: str, given: Values) -> tuple[NDArray[np.float32], NDArray[np.bo
 
 
 def _empty(values: NDArray[np.float32]) -> NDArray[np.bool_]:
-    return np.asarray(np.isnan(values).all(axis=1))
+    """bool [N]: nothing but NaN. Block after block, as the values may be a file larger than memory."""
+    blocks = [values[start : start + _BLOCK] for start in range(0, len(values), _BLOCK)]
+    return np.concatenate([np.isnan(block).all(axis=1) for block in blocks])
 
 
 def _numbers(name: str, given: Any) -> NDArray[np.float32]:
