@@ -189,6 +189,14 @@ def test_an_overconfident_model_is_cooled_down(pair: tuple[FeatureSet, FusionMod
     assert new.ece < 0.5 * old.ece
 
 
+def test_a_temperature_at_its_limit_is_said(pair: tuple[FeatureSet, FusionModel, FusionModel]) -> None:
+    early = trained(pair[0], calibrate=True, epochs=3, lr=1e-3)
+    at_end = sum(one.temperature in (pytest.approx(COLDEST), pytest.approx(HOTTEST)) for one in early.members)
+    assert at_end
+    assert f"{at_end} of 3 temperatures are at a limit (0.1 or 10)" in early.summary["notes"][-1]
+    assert not any("at a limit" in note for note in pair[2].summary["notes"])
+
+
 def test_members_keep_all_their_clips_and_are_averaged_with_their_temperatures(
     pair: tuple[FeatureSet, FusionModel, FusionModel], tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ from mer_plugins.trainers.members import (
     fit_value_scale,
     make_losses,
     number_type,
+    scale_notes,
     unlearnt_notes,
     why_one_by_one,
 )
@@ -172,6 +173,7 @@ class CrossValidation:
                 *plan.notes,
                 *loop.dropping.notes,
                 *unlearnt_notes(fitted),
+                *scale_notes(fitted, self.options),
                 *self._small_batches(data, plan, loop, fitted[0].module),
             ],
             "options": self.options.model_dump(),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +26,9 @@ from mer_plugins.trainers.views import seen_by
 
 if TYPE_CHECKING:
     from mer_core.plugin import TrainingData
+
+FAR = 100.0
+"""A column whose median is further from zero than this is remarked on where nothing is standardised."""
 
 
 def build_member(fusion: Fusion, data: TrainingData, seed: int, fold: int) -> nn.Module:
@@ -103,6 +107,22 @@ def finish_member(
     module.load_state_dict({key: best[key] for key in module.state_dict()})
     unlearnt = tuple(name for name in data.streams if not seen_by(data, name, fold).present[part.train].any())
     return FittedMember(module.eval(), standardisers, unlearnt, scale=scale)
+
+
+def scale_notes(members: Sequence[FittedMember], options: CvOptions) -> list[str]:
+    """A line where columns are far from zero and nothing is standardised: a fusion learns nothing from such."""
+    if options.standardise:
+        return []
+    medians = {
+        name: max(float(np.abs(member.standardisers[name].median).max(initial=0)) for member in members)
+        for name in members[0].standardisers
+    }
+    return [
+        f"{name} has a column around {median:,.0f}, and nothing is standardised: such columns may keep the model "
+        "from learning. Add -o cv.standardise=true."
+        for name, median in medians.items()
+        if median > FAR
+    ]
 
 
 def unlearnt_notes(members: Sequence[FittedMember]) -> list[str]:

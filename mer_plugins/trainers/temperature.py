@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 COLDEST, HOTTEST = 0.1, 10.0
 """Held-out answers that are all right would ask for T = 0, all wrong ones for infinity."""
+NEAR = 1.001
+"""A temperature within this factor of a limit is at it."""
 FEWEST = 10
 """Held-out clips that a temperature is fitted to, at least."""
 
@@ -70,8 +72,14 @@ def calibrated(
     facts = {"temperatures": [round(one, 6) for one in found], "calibration_clips": [len(rows) for rows in parts]}
     done = FusionModel(model.targets, model.streams, members, {**model.summary, **facts})
     few = sum(len(rows) < FEWEST for rows in parts)
-    left = f"{few} of {len(parts)} temperatures are 1: fewer than {FEWEST} labelled clips were held out for them."
-    return _noted(done, left) if few else done
+    if few:
+        left = f"{few} of {len(parts)} temperatures are 1: fewer than {FEWEST} labelled clips were held out for them."
+        done = _noted(done, left)
+    at_end = sum(one < COLDEST * NEAR or one > HOTTEST / NEAR for one in found)
+    if at_end:
+        limit = f"{at_end} of {len(parts)} temperatures are at a limit ({COLDEST:g} or {HOTTEST:g})"
+        done = _noted(done, f"{limit}: these members' probabilities may still be wrong. Training longer may help.")
+    return done
 
 
 def _noted(model: FusionModel, note: str) -> FusionModel:
