@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -105,3 +107,18 @@ def _sound(stream: Any, sound: np.ndarray | None, rate: int, layout: str, begins
     for piece in [*resampler.resample(frame), *resampler.resample(None)]:
         yield from stream.encode(piece)
     yield from stream.encode()
+
+
+@dataclass
+class Shown:
+    """Frames in memory as a frame stream."""
+
+    images: list[np.ndarray]
+    step: float = 0.2
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.images[0].shape[1], self.images[0].shape[0]
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        return ((i * self.step, image) for i, image in enumerate(self.images))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from media_maker import write_media
+from media_maker import Shown, write_media
 
 from mer_core.errors import EnvironmentProblem, MediaError, UsageError
 from mer_core.inputs import FramesInput
@@ -20,21 +19,6 @@ from mer_plugins.faces.haar import EyeFinder, Haar, HaarOptions
 
 WIDTH, HEIGHT = 320, 240
 EYES = np.array([(-25.0, -14.0), (25.0, -14.0)])
-
-
-@dataclass
-class Shown:
-    """Frames in memory as a frame stream."""
-
-    images: list[np.ndarray]
-    step: float = 0.2
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.images[0].shape[1], self.images[0].shape[0]
-
-    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        return ((i * self.step, image) for i, image in enumerate(self.images))
 
 
 def drawn(centre: tuple[float, float], angle: float = 0.0) -> np.ndarray:

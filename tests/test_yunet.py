@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from media_maker import write_media
+from media_maker import Shown, write_media
 from tiny_yunet import CENTRE, POINTS, SIDES, SURE, write_yunet
 
 from mer_core.errors import MissingWeightsError, PluginError
@@ -24,21 +22,6 @@ from mer_core.workflows.workspace import open_workspace
 from mer_plugins.faces.yunet import Yunet, YunetOptions
 
 WIDTH, HEIGHT = 320, 192
-
-
-@dataclass
-class Shown:
-    """Frames in memory as a frame stream."""
-
-    images: list[np.ndarray]
-    step: float = 0.2
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.images[0].shape[1], self.images[0].shape[0]
-
-    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        return ((i * self.step, image) for i, image in enumerate(self.images))
 
 
 def cells(*corners: tuple[int, int], side: int = 8, light: int = 255) -> np.ndarray:
