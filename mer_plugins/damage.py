@@ -125,10 +125,10 @@ def refuse_nan(place: Path, weights: Iterable[tuple[str, Tensor]]) -> None:
     Raises:
         PluginError: naming the first such weight.
     """
-    import torch
+    from mer_plugins.finite import all_finite
 
     for name, values in weights:
-        if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+        if values.is_floating_point() and not all_finite(values):
             files = weight_files(place)
             where = files[0] if len(files) == 1 else place
             raise PluginError(f"{where} is damaged: the weight {name} holds NaN or infinity.", refetch(where))

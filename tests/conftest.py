@@ -26,10 +26,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test touches the user's cache, and none goes to a hub."""
+    """No test touches the user's cache, none goes to a hub, and none sees the weights of another."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("MER_CACHE", str(folder))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("MER_WEIGHTS", "")  # which --weights-dir sets for the whole process
     return folder
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mer_core.plugin import StreamData, TrainingData, frames_of
 from mer_core.pooling import Standardiser
+from mer_plugins.finite import all_finite
 from mer_plugins.trainers.frame_tables import FrameTable
 from mer_plugins.trainers.views import seen_by
 
@@ -139,7 +140,7 @@ def _table(
         return FrameTable(seen, rows, FoldScales.of(own, True, device).apply, device, dtype)
     values = _stacked([_rows(part.values, rows) for part in seen])
     present = torch.from_numpy(np.stack([np.asarray(part.present[rows], bool) for part in seen]))
-    holes = not all(bool(torch.isfinite(part).all()) for part in values.flatten(0, 1).split(_BLOCK))
+    holes = not all(all_finite(part) for part in values.flatten(0, 1).split(_BLOCK))
     return StreamTable(values.to(device), present.to(device), FoldScales.of(own, holes, device), dtype)
 
 
