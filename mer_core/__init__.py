@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Extraction": "mer_core.workflows.extract",
-    "FeatureSet": "mer_core.types",
+    "FeatureSet": "mer_core.feature_set",
     "Fit": "mer_core.workflows.fit",
     "FittedModel": "mer_core.workflows.fit",
     "FittedState": "mer_core.fitted",
