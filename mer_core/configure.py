@@ -19,7 +19,7 @@ from mer_core.inputs import TRANSCRIPT
 from mer_core.levels import fitting_poolings, fusion_levels, refuse_levels
 from mer_core.options import parse_pairs
 from mer_core.owners import asked_of, refuse_strangers
-from mer_core.presets import find_preset, preset_name, without_settings
+from mer_core.presets import preset_name, start_from
 from mer_core.registry import Catalogue, Entry
 from mer_core.spec import DatasetSpec, DeriverSpec, ExtractorSpec, FusionSpec, PresetSpec, ProtocolSpec, TrainerSpec
 from mer_core.streams import choose_streams, resolve_stream, with_fitted
@@ -90,14 +90,8 @@ def make_config(
     Raises:
         UsageError, OptionError, PluginError: naming the option and what to write instead.
     """
-    saved = read_config(file)
-    preset = preset_name(catalogue, preset, language)
-    preset_spec = find_preset(catalogue, preset or saved.get("preset") or "lite")
-    protocol_name = protocol if protocol is not None else saved.get("protocol", "")
-    protocol_spec = catalogue.find(ProtocolSpec, protocol_name) if protocol_name else None
-    if not catalogue.same(ProtocolSpec, protocol_name, saved.get("protocol", "")):
-        former = catalogue.find(ProtocolSpec, saved["protocol"]) if saved.get("protocol") else None
-        saved = without_settings(saved, [spec for spec in (former, protocol_spec) if spec])
+    ground = start_from(catalogue, read_config(file), preset_name(catalogue, preset, language), protocol)
+    saved, preset_spec = ground.saved, ground.preset
     asked = {owner: dict(values) for owner, values in _pairs(options).items()}
     source = with_features(
         _data(catalogue, saved, data, columns, label_map, asked),
@@ -108,9 +102,16 @@ def make_config(
         group=group,
         manifest=data is not None,
     )
-    source = with_targets(source, values, votes)
-    given, shaping = source["features"], {"modalities": modalities, "faces": faces}
-    refuse_extraction(given, extractor=extractors, deriver=derivers, transcribe=transcribe, fitted=fitted, **shaping)
+    source, given = with_targets(source, values, votes), source["features"]
+    refuse_extraction(
+        given,
+        extractor=extractors,
+        deriver=derivers,
+        transcribe=transcribe,
+        fitted=fitted,
+        modalities=modalities,
+        faces=faces,
+    )
     chosen = {} if given else choose_streams(catalogue, saved, preset_spec, modalities, extractors, preset)
     readers = [catalogue.entry(ExtractorSpec, choice["extractor"]) for choice in chosen.values()]
     fusing = _choice(
@@ -119,29 +120,25 @@ def make_config(
         saved.get("fusion"),
         fusion,
         preset_spec.fusion,
-        protocol_spec.fusion_options if protocol_spec else {},
+        ground.fusion_options,
         fusion_options or {},
         asked,
     )
     levels = fusion_levels(catalogue, fusing["name"])
     chosen = chosen if fusion is None else fitting_poolings(chosen, levels)
-    usual = (protocol_spec.pooling if protocol_spec else "") or preset_spec.pooling
-    default_pooling = usual_pooling(levels, usual)
-    chosen = with_fitted(catalogue, chosen, fitted or {})
+    chosen, usual = with_fitted(catalogue, chosen, fitted or {}), usual_pooling(levels, ground.pooling)
     resolved_streams = {
-        name: resolve_stream(catalogue, name, choice, pooling or "", default_pooling, asked, readers)
+        name: resolve_stream(catalogue, name, choice, pooling or "", usual, asked, readers)
         for name, choice in sorted(chosen.items(), key=lambda item: stream_order(item[0]))
     }
     if given:
         former = source.get("pooling", "")
         kept = former if former and (fusion is None or level_of(former) in levels) else ""
         source["pooling"] = pooling or kept or usual_pooling(levels, "")
-    poolings = {name: own["pooling"] for name, own in resolved_streams.items()}
-    poolings |= dict.fromkeys(source.get("streams", {}), source["pooling"]) if source.get("pooling") else {}
-    refuse_levels(catalogue, fusing["name"], poolings)
-    deriver_flags = {**(derivers or {}), **({"faces": faces} if faces else {})}
-    heard = bool(transcribe if transcribe is not None else saved.get("transcribe", False))
-    made_with = _derivers(catalogue, saved, preset_spec, deriver_flags, resolved_streams, asked, heard)
+    refuse_levels(catalogue, fusing["name"], _poolings(resolved_streams, source))
+    flags = {**(derivers or {}), **({"faces": faces} if faces else {})}
+    heard = bool(_settled(saved, transcribe=(transcribe, False))["transcribe"])
+    made_with = _derivers(catalogue, saved, preset_spec, flags, resolved_streams, asked, heard)
     if transcribe and TRANSCRIPT not in made_with:
         raise UsageError("--transcribe: no stream of this run reads text.", "Add text to --modalities.")
     resolved: dict[str, Any] = {
@@ -156,26 +153,40 @@ def make_config(
             saved.get("trainer"),
             trainer,
             preset_spec.trainer,
-            {**preset_spec.trainer_options, **(protocol_spec.trainer_options if protocol_spec else {})},
+            ground.trainer_options,
             trainer_options or {},
             asked,
         ),
-        "folds": _folds(saved, folds, group, protocol_spec),
+        "folds": _folds(saved, folds, group, ground.protocol),
         "fitting": saved.get("fitting", {}) | _given(crossfit=crossfit, deploy=deploy),
-        "transductive": saved.get("transductive", False) if transductive is None else transductive,
-        "audit_labels": saved.get("audit_labels", "") if audit_labels is None else audit_labels,
-        "competition": saved.get("competition", False) if competition is None else competition,
         "preset": preset_spec.name if preset or not given else "",
-        "protocol": catalogue.settled(ProtocolSpec, protocol_name),
-        "seed": seed if seed is not None else saved.get("seed", 0),
-        "seeds": seeds if seeds is not None else saved.get("seeds", 1),
-        "device": device or saved.get("device", "auto"),
+        "protocol": catalogue.settled(ProtocolSpec, ground.protocol_name),
+        **_settled(
+            saved,
+            transductive=(transductive, False),
+            audit_labels=(audit_labels, ""),
+            competition=(competition, False),
+            seed=(seed, 0),
+            seeds=(seeds, 1),
+            device=(device or None, "auto"),
+        ),
     }
     refuse_strangers(asked, resolved_streams, [*readers, *_others(catalogue, resolved)], "this run")
-    _refuse_optimism(resolved["trainer"]["options"], protocol_spec)
+    _refuse_optimism(resolved["trainer"]["options"], ground.protocol)
     idle = {"audit_labels": audit_labels, "pseudo_from": (trainer_options or {}).get("pseudo_from")}
     _refuse_idle(resolved["trainer"]["options"], idle)
     return validate_config(permitted(resolved, catalogue) if allow_upload else resolved)
+
+
+def _settled(saved: Mapping[str, Any], **flags: tuple[Any, Any]) -> dict[str, Any]:
+    """For each (flag, default): the flag where it was given, else what was saved, else the default."""
+    return {name: saved.get(name, usual) if flag is None else flag for name, (flag, usual) in flags.items()}
+
+
+def _poolings(streams: Mapping[str, Mapping[str, Any]], source: Mapping[str, Any]) -> dict[str, str]:
+    """How the frames of each stream become what the fusion reads, extracted streams and given ones."""
+    found = {name: own["pooling"] for name, own in streams.items()}
+    return found | (dict.fromkeys(source.get("streams", {}), source["pooling"]) if source.get("pooling") else {})
 
 
 def _given(**values: str | None) -> dict[str, str]:

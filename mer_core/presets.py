@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mer_core.errors import UsageError
@@ -62,3 +62,39 @@ def without_settings(saved: Mapping[str, Any], protocols: Sequence[ProtocolSpec]
 
 def _without(values: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in keys}
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a configuration starts from: a saved one, a preset, and perhaps a protocol."""
+
+    saved: dict[str, Any]
+    preset: PresetSpec
+    protocol_name: str
+    protocol: ProtocolSpec | None
+
+    @property
+    def pooling(self) -> str:
+        """The protocol's, else the preset's."""
+        return (self.protocol.pooling if self.protocol else "") or self.preset.pooling
+
+    @property
+    def fusion_options(self) -> Mapping[str, Any]:
+        """Those of the protocol."""
+        return self.protocol.fusion_options if self.protocol else {}
+
+    @property
+    def trainer_options(self) -> Mapping[str, Any]:
+        """Those of the preset, under those of the protocol."""
+        return {**self.preset.trainer_options, **(self.protocol.trainer_options if self.protocol else {})}
+
+
+def start_from(catalogue: Catalogue, saved: dict[str, Any], preset: str | None, protocol: str | None) -> Ground:
+    """Where another protocol than the saved one is asked for, what that one had set is left out of ``saved``."""
+    found = find_preset(catalogue, preset or saved.get("preset") or "lite")
+    name = protocol if protocol is not None else saved.get("protocol", "")
+    spec = catalogue.find(ProtocolSpec, name) if name else None
+    if not catalogue.same(ProtocolSpec, name, saved.get("protocol", "")):
+        former = catalogue.find(ProtocolSpec, saved["protocol"]) if saved.get("protocol") else None
+        saved = without_settings(saved, [one for one in (former, spec) if one])
+    return Ground(saved, found, name, spec)
