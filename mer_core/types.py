@@ -1,4 +1,4 @@
-"""The nouns of mer: clips, decoded inputs, features, targets, predictions.
+"""The nouns of mer: clips, decoded inputs, features, predictions; those of training are in ``feature_set``.
 
 Importing this module loads neither numpy nor torch; arrays appear in annotations only.
 Times are seconds from the start of the clip, rates are Hz.

@@ -8,4 +8,7 @@ from torch import Tensor
 
 def all_finite(values: Tensor) -> bool:
     """Nothing in a floating-point tensor is NaN or infinite: one pass for the extremes, which NaN takes over."""
-    return not values.numel() or all(bool(one.isfinite()) for one in torch.aminmax(values))
+    if not values.numel():
+        return True
+    wide = values.float() if values.itemsize == 1 else values  # of eight bits there are no extremes
+    return all(bool(one.isfinite()) for one in torch.aminmax(wide))

@@ -175,11 +175,11 @@ def test_a_clip_that_kills_the_process_on_one_device_is_convicted(tmp_path: Path
 @pytest.mark.parametrize(
     ("device", "devices", "found"),
     [
-        (None, None, (None, ())),
-        ("cpu", None, ("cpu", ())),
-        (None, "cuda:0, cuda:1", ("cuda:0", ("cuda:0", "cuda:1"))),
-        ("cuda:0", "cuda:0,cuda:1", ("cuda:0", ("cuda:0", "cuda:1"))),
-        (None, "cpu", ("cpu", ("cpu",))),
+        (None, None, ()),
+        ("cpu", None, ()),
+        (None, "cuda:0, cuda:1", ("cuda:0", "cuda:1")),
+        ("cuda:0", "cuda:0,cuda:1", ("cuda:0", "cuda:1")),
+        (None, "cpu", ("cpu",)),
     ],
 )
 def test_flags(device: str | None, devices: str | None, found: tuple[Any, ...]) -> None:

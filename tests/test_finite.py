@@ -21,5 +21,11 @@ def test_one_cell_is_enough(dtype: torch.dtype, place: int) -> None:
         assert not all_finite(spoilt.view(7, 11, 13).transpose(0, 2))
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_eight_bits_are_enough_for_nan(dtype: torch.dtype) -> None:
+    assert all_finite(torch.ones(4).to(dtype))
+    assert not all_finite(torch.tensor([1.0, float("nan")]).to(dtype))
+
+
 def test_nothing_holds_nothing_odd() -> None:
     assert all_finite(torch.empty(0, 4))

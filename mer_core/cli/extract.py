@@ -8,7 +8,7 @@ import typer
 
 from mer_core.cli import flags
 from mer_core.cli.gather import settings_of, workspace_of
-from mer_core.cli.output import print_json, stderr_console
+from mer_core.cli.output import print_json, print_note, stderr_console
 from mer_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def command(
 
     with show_progress(quiet=json) as progress:
         space = workspace_of(ctx.params, progress)
-        settings = settings_of(ctx.params, space.catalogue)
+        settings = settings_of(ctx.params, space)
         table = load_data(settings.data, space)
         found = extract_clips(settings, table, space, shard=parse_shard(shard), keep_frames=frames)
     if json:
@@ -113,13 +113,6 @@ def _print(found: Extraction) -> None:
 
     for warning in (*found.warnings, *told(found.transcripts)):
         print_note(warning)
-
-
-def print_note(text: str) -> None:
-    """A remark on stderr, its brackets taken literally."""
-    from rich.text import Text
-
-    stderr_console().print(Text.assemble(("Note ", "yellow"), text))
 
 
 def print_failures(failures: Iterable[Failed], most: int = 10, rest: str = "--json lists them all") -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mer_core.cli import flags
-from mer_core.cli.output import print_json, stdout_console
+from mer_core.cli.output import print_json, print_note, stdout_console
 
 if TYPE_CHECKING:
     from mer_core.fitted import FittedState
@@ -47,7 +47,6 @@ def command(
     json: flags.Json = False,
 ) -> None:
     """Fit an extractor to the labelled clips of the training split; run again after a kill to go on."""
-    from mer_core.cli.extract import print_note
     from mer_core.cli.progress import show_progress
     from mer_core.fitted import find_state
     from mer_core.spec import ExtractorSpec

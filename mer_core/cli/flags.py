@@ -180,14 +180,14 @@ def use_weights(folder: Path | None) -> Path | None:
     return folder
 
 
-def several_devices(device: str | None, devices: str | None) -> tuple[str | None, tuple[str, ...]]:
-    """The run's device and those that extract: ``"cuda:0,cuda:1"`` -> ``("cuda:0", ("cuda:0", "cuda:1"))``.
+def several_devices(device: str | None, devices: str | None) -> tuple[str, ...]:
+    """The devices that extract: ``"cuda:0,cuda:1"`` -> ``("cuda:0", "cuda:1")``; none where one is enough.
 
     Raises:
         UsageError: both flags are given and ``device`` is not the first of ``devices``, or that is no list of devices.
     """
     if devices is None:
-        return device, ()
+        return ()
     names = tuple(part.strip() for part in devices.split(",") if part.strip())
     if not names or "auto" in names:
         raise UsageError(f"--devices {devices!r} names no devices.", "Write for example --devices cuda:0,cuda:1.")
@@ -196,7 +196,7 @@ def several_devices(device: str | None, devices: str | None) -> tuple[str | None
             f"--device {device} beside --devices {devices}: the run computes on the first of these.",
             "Leave out one of the two.",
         )
-    return names[0], names
+    return names
 
 
 def pairs(items: list[str] | None, flag: str, whole: Callable[[str], str] = lambda item: "a=b") -> dict[str, str]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from mer_core.cli import flags
 from mer_core.cli.dropout_rates import dropout_rates
+from mer_core.cli.output import print_note
 from mer_core.errors import UsageError
 
 if TYPE_CHECKING:
     from mer_core.config import RunConfig
     from mer_core.protocols import Progress
-    from mer_core.registry import Catalogue
     from mer_core.workflows.workspace import Workspace
 
 Given = Mapping[str, Any]
@@ -28,17 +28,21 @@ SETTINGS = (
 """Flags that :func:`mer_core.cli.flags.configure` takes under their own names."""
 TRAINER_OPTIONS = ("epochs", "modality_dropout", "select", "self_training", "pseudo_from", "calibrate")
 """Trainer options that have a flag of their own."""
+ELSEWHERE = (
+    *("config", "folds", "device", "devices", "cache", "workers", "verify", "retry_crashed", "no_listeners"),
+    *("weights_dir", "out", "plan", "strict", "json", "shard", "frames", "trials", "search", "inner", "halving"),
+)
+"""All other flags of these commands: of the workspace, of single commands, or looked at by name below."""
 
 
 def workspace_of(given: Given, progress: Progress | None) -> Workspace:
     """Where a command works, and how."""
-    from mer_core.cli.extract import print_note
     from mer_core.workflows.workspace import open_workspace
 
     return open_workspace(
         _path(given["cache"]),
         workers=given.get("workers"),
-        devices=flags.several_devices(given["device"], given.get("devices"))[1],
+        devices=flags.several_devices(given["device"], given.get("devices")),
         verify=given.get("verify", False),
         retry=given.get("retry_crashed", False),
         progress=progress,
@@ -47,17 +51,17 @@ def workspace_of(given: Given, progress: Progress | None) -> Workspace:
     )
 
 
-def settings_of(given: Given, catalogue: Catalogue) -> RunConfig:
-    """The configuration that a command's flags ask for.
+def settings_of(given: Given, space: Workspace) -> RunConfig:
+    """The configuration that a command's flags ask for; a run computes on the first of several devices.
 
     Raises:
         MerError: naming the flag or option, and what to write instead.
     """
     return flags.configure(
-        catalogue,
+        space.catalogue,
         file=_path(given["config"]),
         folds=fold_count(given.get("folds")),
-        device=flags.several_devices(given["device"], given.get("devices"))[0],
+        device=space.devices[0] if space.devices else given["device"],
         trainer_options=trainer_options(given),
         **{name: given[name] for name in SETTINGS if name in given},
     )

@@ -35,6 +35,13 @@ def stdout_console() -> Console:
     return Console(highlight=False, width=wide)
 
 
+def print_note(text: str) -> None:
+    """A remark on stderr, its brackets taken literally."""
+    from rich.text import Text
+
+    stderr_console().print(Text.assemble(("Note ", "yellow"), text))
+
+
 def print_json(document: Any) -> None:
     """One JSON document on stdout; NaN and infinities become null."""
     sys.stdout.write(json.dumps(jsonable(document), ensure_ascii=False, indent=2, allow_nan=False) + "\n")

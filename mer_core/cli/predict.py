@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mer_core.cli import flags
-from mer_core.cli.output import print_json, stderr_console, stdout_console
+from mer_core.cli.output import print_json, print_note, stderr_console, stdout_console
 from mer_core.errors import EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def command(
     json: flags.Json = False,
 ) -> None:
     """Predict new clips with a saved model; it uses the very extractors it was trained with."""
-    from mer_core.cli.extract import print_failures, print_note
+    from mer_core.cli.extract import print_failures
     from mer_core.cli.progress import show_progress
     from mer_core.workflows.predict import predict
     from mer_core.workflows.workspace import open_workspace
@@ -111,8 +111,6 @@ def _write(found: Predictions, out: Path) -> None:
 def _print(found: Predictions) -> None:
     from rich.table import Table
     from rich.text import Text
-
-    from mer_core.cli.extract import print_note
 
     windowed = any(p.start is not None for p in found.predictions)
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -114,7 +114,7 @@ def command(
 
     with show_progress(quiet=json) as progress:
         space = workspace_of(ctx.params, progress)
-        settings = settings_of(ctx.params, space.catalogue)
+        settings = settings_of(ctx.params, space)
         if plan:
             document = _plan(settings, space)
         else:

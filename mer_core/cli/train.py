@@ -90,7 +90,7 @@ def command(
 
     with show_progress(quiet=json) as progress:
         space = workspace_of(ctx.params, progress)
-        settings = settings_of(ctx.params, space.catalogue)
+        settings = settings_of(ctx.params, space)
         if not settings.data.features:
             refuse_unextracted(settings, space)
         result = run_config(settings, space, out=out, command=run_command.command_line())

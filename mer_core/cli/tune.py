@@ -95,7 +95,7 @@ def command(
 
     with show_progress(quiet=json) as progress:
         space = workspace_of(ctx.params, progress)
-        settings = settings_of(ctx.params, space.catalogue)
+        settings = settings_of(ctx.params, space)
         hunt = make_hunt(settings, space.catalogue, search or (), trials=trials, inner=inner, halving=halving)
         result = tune_config(settings, hunt, space, out=out, command=run_command.command_line())
     run_command.show_result(result, json, strict)

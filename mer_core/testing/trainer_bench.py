@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mer_core.feature_set import FeatureSet, StreamData
 from mer_core.protocols import Model, Progress
+from mer_core.testing.fusion_bench import seeded
 from mer_core.testing.kit import CheckFailed, require
 from mer_core.testing.subject import Subject
 from mer_core.testing.tables import feature_set
@@ -73,10 +73,9 @@ def _progress(stage: str, done: int, total: int, note: str) -> None:
 def global_seed(seed: int) -> Iterator[None]:
     """Python's, numpy's and torch's global random numbers from ``seed``, put back afterwards."""
     plain, array = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
+    with seeded(seed):
         random.seed(seed)
         np.random.seed(seed)
-        torch.manual_seed(seed)
         try:
             yield
         finally:

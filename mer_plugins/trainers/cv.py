@@ -173,7 +173,7 @@ class CrossValidation:
                 *plan.notes,
                 *loop.dropping.notes,
                 *unlearnt_notes(fitted),
-                *scale_notes(fitted, self.options),
+                *scale_notes(data, plan, self.options),
                 *self._small_batches(data, plan, loop, fitted[0].module),
             ],
             "options": self.options.model_dump(),

@@ -1,4 +1,4 @@
-"""What a member begins with, what it learns by, and what it is at the end: the same alone, in folds and in trials."""
+"""What a member begins with, what it learns by, and what it is at the end: alone, as a fold or as part of a trial."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mer_core.plugin import Fusion, PluginError
+from mer_core.plugin import Fusion, PluginError, StreamData, frames_of
 from mer_core.pooling import Standardiser
 from mer_plugins.trainers.known import ValueScale, values_of
 from mer_plugins.trainers.losses import Losses
 from mer_plugins.trainers.model import FittedMember
 from mer_plugins.trainers.noise import generator, seeded
 from mer_plugins.trainers.options import CvOptions
-from mer_plugins.trainers.plan import Part, Plan
+from mer_plugins.trainers.plan import Part, Plan, Rows
 from mer_plugins.trainers.recall import Recall
 from mer_plugins.trainers.stack import why_looped
 from mer_plugins.trainers.tables import Tables, fit_standardiser
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from mer_core.plugin import TrainingData
 
 FAR = 100.0
-"""A column whose median is further from zero than this is remarked on where nothing is standardised."""
+"""Values that reach further from zero than this are remarked on where nothing is standardised."""
+LOOKED_AT = 256
+"""Clips or frames of a stream that are looked at for that."""
 
 
 def build_member(fusion: Fusion, data: TrainingData, seed: int, fold: int) -> nn.Module:
-    """A module whose initial weights depend on ``seed`` and ``fold`` alone."""
+    """A module whose initial weights, drawn on the CPU, depend on ``seed`` and ``fold`` alone."""
     with seeded(int(generator(seed, fold, "weights").integers(2**62))):
         return fusion.build(data.streams, data.targets)
 
@@ -109,20 +111,26 @@ def finish_member(
     return FittedMember(module.eval(), standardisers, unlearnt, scale=scale)
 
 
-def scale_notes(members: Sequence[FittedMember], options: CvOptions) -> list[str]:
-    """A line where columns are far from zero and nothing is standardised: a fusion learns nothing from such."""
+def scale_notes(data: TrainingData, plan: Plan, options: CvOptions) -> list[str]:
+    """A line for each stream whose values are large and not standardised: a fusion learns nothing from such."""
     if options.standardise:
         return []
-    medians = {
-        name: max(float(np.abs(member.standardisers[name].median).max(initial=0)) for member in members)
-        for name in members[0].standardisers
-    }
+    reached = {name: _reach(seen_by(data, name, 0), plan.parts[0].train) for name in data.streams}
     return [
-        f"{name} has a column around {median:,.0f}, and nothing is standardised: such columns may keep the model "
-        "from learning. Add -o cv.standardise=true."
-        for name, median in medians.items()
-        if median > FAR
+        f"Values of {name} reach {far:,.0f}, and nothing is standardised: such columns may keep the model from "
+        "learning. Add -o cv.standardise=true."
+        for name, far in reached.items()
+        if far > FAR
     ]
+
+
+def _reach(seen: StreamData, rows: Rows) -> float:
+    """What one cell in a hundred exceeds, either side of zero, in a column of some of the clips ``rows``."""
+    there = frames_of(seen, rows)
+    some = there[np.linspace(0, len(there) - 1, min(len(there), LOOKED_AT)).astype(np.int64)]
+    sizes = np.abs(np.asarray(seen.values[some], np.float32))
+    known = np.where(np.isfinite(sizes), sizes, 0)
+    return float(np.quantile(known, 0.99, axis=0).max()) if len(some) else 0.0
 
 
 def unlearnt_notes(members: Sequence[FittedMember]) -> list[str]:

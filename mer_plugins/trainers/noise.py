@@ -28,14 +28,16 @@ def generator(seed: int, fold: int, purpose: Purpose) -> np.random.Generator:
 def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
     """torch's global random numbers, on the CPU and on ``device``, from ``seed``; afterwards as they were before.
 
-    ``torch.manual_seed`` would note down, on a machine without a GPU, the whole call stack for every kind of GPU.
+    Where only the CPU is meant, its generator alone is set: ``torch.manual_seed`` would note down, on a machine
+    without a GPU, the whole call stack for every kind of GPU.
     """
-    place = torch.device(device)
-    with torch.random.fork_rng(devices=[place.index or 0] if place.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if place.type == "cuda":
-            with torch.cuda.device(place):
-                torch.cuda.manual_seed(seed)
+    if torch.device(device).type == "cpu":
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
         yield
 
 
