@@ -19,9 +19,11 @@ from mer_core.configure import make_config
 from mer_core.errors import OptionError, UsageError
 from mer_core.feature_set import FeatureSet
 from mer_core.registry import discover
+from mer_core.report import words
 from mer_core.types import Clip
 from mer_core.workflows.fit import Fit
 from mer_core.workflows.pseudo_labels import audit_labels
+from mer_plugins.trainers.labelling import over_members
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.pseudo import agreed, choose, thresholds
 from mer_plugins.trainers.self_training import why_none
@@ -124,15 +126,41 @@ def test_the_same_seed_gives_the_same_labels_and_another_machine_order_too() -> 
 
 def test_it_says_when_the_modalities_agreed_on_nothing() -> None:
     asked = CvOptions(pseudo_agreement="all")
-    assert why_none({"agreement": 0.0}, asked).endswith("agreed on no clip that was left (cv.pseudo_agreement=all)")
+    assert why_none({"agreement": None, "left": 0.0}, asked) == "every unlabelled clip has a label"
+    assert why_none({"agreement": 0.0, "left": 2.0}, asked).endswith(
+        "agreed on no clip that was left (cv.pseudo_agreement=all)"
+    )
     assert why_none({"agreement": 0.5}, asked) == "no prediction could become a label"
     assert why_none({"agreement": 0.0}, CvOptions(pseudo_agreement="off")) == "no prediction could become a label"
 
 
-def test_it_ends_when_nothing_can_become_a_label() -> None:
+def test_confidence_is_that_of_all_labels_and_agreement_that_of_clips_without_one() -> None:
+    none, many, one = (
+        {"added": added, "confidence": sure, "agreement": agree}
+        for added, sure, agree in ((0.0, None, None), (4.0, 0.9, 0.5), (1.0, 0.4, 0.2))
+    )
+    found = over_members([none, many, one])
+    assert found == {"added": pytest.approx(5 / 3), "confidence": pytest.approx(0.8), "agreement": pytest.approx(0.35)}
+    assert over_members([none, none])["confidence"] is None
+
+
+@pytest.mark.parametrize(
+    "asked", [{"pseudo_from": "ensemble"}, {"pseudo_patience": 2}, {"pseudo_final": "best"}, {"pseudo_relabel": True}]
+)
+def test_options_of_rounds_are_refused_where_there_are_none(asked: dict[str, Any]) -> None:
+    features, _ = blobs(unlabelled=6)
+    with pytest.raises(OptionError, match="is about rounds of labels, and flexmatch has none") as caught:
+        learn(features, {**QUICK, "self_training": "flexmatch", **asked}, folds=2)
+    assert ("--pseudo-from fold" in caught.value.hint) == ("pseudo_from" in asked)
+
+
+def test_it_ends_when_no_clip_is_left() -> None:
     features, _ = blobs(unlabelled=12)
     told = account(learn(features, {**QUICK, "pseudo_rounds": 9, "pseudo_agreement": "off"}, folds=2))
-    assert told["stopped"] == "no prediction could become a label"
+    assert told["stopped"] == "every unlabelled clip has a label"
+    assert [one["left"] for one in told["rounds"]][-1] == 0
+    assert told["rounds"][0]["agreement"] is None, "it was not asked for"
+    assert all(one["confidence"] is None or one["confidence"] > 1 / 3 for one in told["rounds"])
     assert len(told["rounds"]) < 9
     nothing, _ = blobs(unlabelled=0)
     told = account(learn(nothing, {**QUICK, "pseudo_rounds": 2}, folds=2))
@@ -224,6 +252,11 @@ def test_a_run_reports_rounds_audits_them_and_marks_the_published_way(
     assert "Self-training" in findings
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "<h2>Self-training</h2>" in page
+    table = page.partition("<h2>Self-training</h2>")[2].partition("</table>")[0]
+    assert all(f">{name}</th>" in table for name in told.rounds[0].given)
+    assert words.bounds(told.rounds[0].waf) in table
+    assert sum(value or 0 for value in told.rounds[0].given.values()) == pytest.approx(told.rounds[0].added)
+    assert all(0 <= (value or 0) <= 2 for value in told.rounds[0].given.values())
     lines = (tmp_path / "run" / "pseudo_labels.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "id,fold,label"
     assert len(lines) > 1

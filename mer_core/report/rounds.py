@@ -10,15 +10,17 @@ from mer_core.report.parts import Number, Part, Score
 class Round(Part):
     """One round of self-training; round 0 learns from the given labels alone. Numbers are means over folds.
 
-    ``learnt`` counts pseudo-labels learnt from, by class; ``added`` those given at the end of the round. ``confidence``
-    is the mean probability of these, ``entropy`` (nats) that of all unlabelled clips, ``agreement`` the share of them
-    that could become a label. ``audit`` compares new labels with those that the data hold back.
+    ``learnt`` counts pseudo-labels learnt from, by class; ``added`` those given at the end of the round, ``given`` the
+    same by class. ``confidence`` is the mean probability of these, ``entropy`` (nats) that of all unlabelled clips,
+    ``agreement`` the share of those still without a label on which the modalities agree. ``audit`` compares new labels
+    with those that the data hold back.
     """
 
     round: int
     waf: Score
     learnt: dict[str, Number] = Field(default_factory=dict)
     added: Number = None
+    given: dict[str, Number] = Field(default_factory=dict)
     confidence: Number = None
     entropy: Number = None
     agreement: Number = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -96,20 +97,30 @@ def _round(number: int, found: Sequence[Account], scored: SubsetScore | None, au
     there = [one["rounds"][number] for one in found if number < len(one["rounds"])]
     learnt = [_at(one, number)["learnt"] for one in found]
     measured = {key: _mean([one.get(key) for one in there]) for key in MEASURED}
-    if measured["added"] == 0:
-        measured["confidence"] = None
+    measured["confidence"] = _mean([one.get("confidence") for one in there], [one.get("added") or 0 for one in there])
     return Round(
         round=number,
         waf=score(scored.waf) if scored else Score(value=None),
         learnt={name: float(np.mean([own[name] for own in learnt])) for name in learnt[0]},
+        given=_given(there),
         audit=_mean([_audited(one, audit) for one in there]),
         **measured,
     )
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+def _given(there: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """New labels of a round by class, the mean over members and seeds; empty where none says."""
+    members = [own for one in there for own in one.get("given", ())]
+    classes = list(there[0]["learnt"]) if members else []
+    counts = [Counter(own.values()) for own in members]
+    return {name: float(np.mean([own[label] for own in counts])) for label, name in enumerate(classes)}
+
+
+def _mean(values: Sequence[float | None], weights: Sequence[float] | None = None) -> float | None:
+    """Of those that are known; None where none is, or all have no weight."""
+    pairs = [(v, w) for v, w in zip(values, weights or [1.0] * len(values), strict=True) if v is not None]
+    total = sum(weight for _, weight in pairs)
+    return sum(value * weight for value, weight in pairs) / total if total else None
 
 
 def _audited(one: Mapping[str, Any], audit: Mapping[str, str]) -> float | None:

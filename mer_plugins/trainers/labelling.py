@@ -41,22 +41,21 @@ def give_labels(
     whole = _by_source(predict(model, data, pool), shared)
     parts = {name: _by_source(predict(one, data, pool), shared) for name, one in single.items()}
     names = [data.ids[row] for row in pool.tolist()]
-    facts: list[dict[str, float]] = []
+    facts: list[dict[str, float | None]] = []
     given: list[dict[str, int]] = []
     for fold, own in enumerate(state.pseudo):
         mine = whole[fold]
         others = [found[fold].argmax(axis=1) for found in parts.values()]
         has = [present(OneModality(data, name), fold)[pool] for name in parts]
-        allowed = agreed(mine.argmax(axis=1), others, has, options.pseudo_agreement)
-        allowed &= np.asarray([row not in own for row in pool.tolist()])
-        found = choose(mine, allowed, names, options, data.targets.classes)
+        free = np.asarray([row not in own for row in pool.tolist()], bool)
+        agree = agreed(mine.argmax(axis=1), others, has, options.pseudo_agreement)
+        found = choose(mine, agree & free, names, options, data.targets.classes)
         if options.pseudo_relabel:
             own.update({row: int(mine[at].argmax()) for at, row in enumerate(pool.tolist()) if row in own})
         own.update({int(pool[at]): label for at, label in found.items()})
         given.append({names[at]: label for at, label in found.items()})
-        facts.append(_measured(mine, allowed, found))
-    state.facts[-1] |= {key: float(np.mean([one[key] for one in facts])) for key in facts[0]}
-    state.facts[-1]["given"] = given
+        facts.append(_measured(mine, agree[free] if single else None, found) | {"left": float(free.sum())})
+    state.facts[-1] |= over_members(facts) | {"given": given}
     return any(given)
 
 
@@ -103,16 +102,37 @@ def _by_source(found: Sequence[Probabilities], shared: bool) -> list[Probabiliti
     return [np.mean(found, axis=0)] * len(found) if shared else list(found)
 
 
-def _measured(mine: Probabilities, allowed: NDArray[np.bool_], found: Mapping[int, int]) -> dict[str, float]:
-    """Of one member in one round: labels given, their mean probability, mean entropy (nats), share that agreed."""
+def _measured(
+    mine: Probabilities, agree: NDArray[np.bool_] | None, found: Mapping[int, int]
+) -> dict[str, float | None]:
+    """Of one member in one round: labels given, their mean probability, mean entropy (nats), share that agreed.
+
+    Args:
+        agree: whether the modalities do, of each clip that had no label yet; None where they are not asked.
+    """
     sure = mine[list(found)].max(axis=1) if found else np.zeros(0)
     entropy = -(mine * np.log(np.maximum(mine, 1e-12))).sum(axis=1)
     return {
         "added": float(len(found)),
-        "confidence": float(sure.mean()) if len(sure) else 0.0,
+        "confidence": float(sure.mean()) if len(sure) else None,
         "entropy": float(entropy.mean()),
-        "agreement": float(allowed.mean()),
+        "agreement": float(agree.mean()) if agree is not None and len(agree) else None,
     }
+
+
+def over_members(facts: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Means over members; of confidence, over all labels that they gave."""
+    found = {key: _mean([one[key] for one in facts]) for key in facts[0]}
+    found["confidence"] = _mean([one["confidence"] for one in facts], [one["added"] or 0 for one in facts])
+    return found
+
+
+def _mean(values: Sequence[float | None], weights: Sequence[float] | None = None) -> float | None:
+    """Of those that are known; None where none is."""
+    known = [place for place, value in enumerate(values) if value is not None]
+    if not known:
+        return None
+    return float(np.average([values[at] for at in known], weights=weights and [weights[at] for at in known]))
 
 
 def _singles(

@@ -38,10 +38,12 @@ def self_train(
     training that was killed goes on after the last round that had ended there.
 
     Raises:
-        OptionError: patience or ``pseudo_final=best`` without a part of the clips to measure on.
+        OptionError: patience or ``pseudo_final=best`` without a part of the clips to measure on; options of rounds for
+            a method that has none.
     """
     options = trainer.options
     if options.self_training in CONSISTENT:
+        _refuse_rounds(options)
         return learn_consistently(trainer, fusion, data, seed, progress)
     _refuse_blind(options)
     pool = pool_of(data)
@@ -99,8 +101,10 @@ def learn_consistently(
 
 
 def why_none(facts: Mapping[str, Any], options: CvOptions) -> str:
-    """Why a round gave no label: the modalities agreed on nothing that was left, or something else."""
-    if options.pseudo_agreement != "off" and not facts.get("agreement"):
+    """Why a round gave no label: nothing was left, the modalities agreed on nothing of it, or something else."""
+    if facts.get("left") == 0:
+        return "every unlabelled clip has a label"
+    if options.pseudo_agreement != "off" and facts.get("agreement") == 0:
         mode = options.pseudo_agreement
         return f"the modalities' own models agreed on no clip that was left (cv.pseudo_agreement={mode})"
     return "no prediction could become a label"
@@ -113,6 +117,24 @@ def pool_of(data: TrainingData) -> Rows:
         free[fold.train] = free[fold.val] = False
     found: Rows = np.flatnonzero(free)
     return found
+
+
+def _refuse_rounds(options: CvOptions) -> None:
+    """Refuse what only rounds have, where there are none."""
+    asked = {
+        "pseudo_from=ensemble": options.pseudo_from == "ensemble",
+        "pseudo_patience": options.pseudo_patience is not None,
+        "pseudo_final=best": options.pseudo_final == "best",
+        "pseudo_relabel": options.pseudo_relabel,
+        "pseudo_warm_start": options.pseudo_warm_start,
+    }
+    idle = [name for name, given in asked.items() if given]
+    if idle:
+        cure = "Add --pseudo-from fold" if "from" in idle[0] else "Leave it out"
+        raise OptionError(
+            f"cv.{idle[0]} is about rounds of labels, and {options.self_training} has none.",
+            f"{cure}, or use --self-training class-balanced.",
+        )
 
 
 def _refuse_blind(options: CvOptions) -> None:
