@@ -88,6 +88,8 @@ class Loop:
     def _step(self, rows: Tensor, weights: Tensor, noise: Noise) -> Tensor:
         """One optimiser step on clips ``rows`` [F, B] with ``weights`` [F, B]; losses [F]."""
         losses = self._gradients(rows.to(self.device), weights.to(self.device), noise)
+        if self.options.clip_norm is not None:
+            self.members.clip(self.options.clip_norm)
         self.optimiser.step()
         self.optimiser.zero_grad()
         return losses

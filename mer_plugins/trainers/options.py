@@ -29,6 +29,8 @@ class CvOptions(Options):
     """Share of the steps, from the first, in which the learning rate rises from zero."""
     weight_decay: float = Field(default=3e-4, ge=0)
     """L2 penalty, added to the gradient as Adam's own weight decay."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Scale a fold's gradient down to this 2-norm over all weights where it is longer (MulT's authors: 0.8)."""
     standardise: bool = True
     """Standardise each column on the fold's own present, labelled training rows."""
     limit: float | None = Field(default=10.0, gt=0)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from mer_core.plugin import FusionOutput, Head
+from mer_plugins.trainers.clipping import clip
 from mer_plugins.trainers.dropout import Factors, Site, dropouts, find_sites, supplied
 
 
@@ -57,6 +58,10 @@ class Members(Protocol):
 
     def gradient(self, name: str, member: int) -> Tensor | None:
         """One member's gradient of one parameter, as a view of the parameter's own shape."""
+        ...
+
+    def clip(self, limit: float) -> None:
+        """Scale each member's gradient so that its 2-norm over all its parameters is ``limit`` at most."""
         ...
 
 
@@ -140,6 +145,10 @@ class Stacked:
         found = self.params[name].grad
         return None if found is None else self._flip(name, found)[member]
 
+    def clip(self, limit: float) -> None:
+        """All members at once, along the fold axis."""
+        clip([p.grad for p in self.parameters() if p.grad is not None], limit)
+
     def _flip(self, name: str, value: Tensor) -> Tensor:
         """Matrices [F, out, in] are kept as [F, in, out].
 
@@ -186,6 +195,11 @@ class Looped:
     def gradient(self, name: str, member: int) -> Tensor | None:
         """Of one module."""
         return self.modules[member].get_parameter(name).grad
+
+    def clip(self, limit: float) -> None:
+        """Module after module."""
+        for module in self.modules:
+            clip([p.grad.unsqueeze(0) for p in module.parameters() if p.grad is not None], limit)
 
     def _one(self, number: int, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], factors: Factors) -> Outputs:
         own = {name: [factor[number] for factor in found] for name, found in factors.items()}
