@@ -29,7 +29,9 @@ def _rate(one: str, text: str) -> float:
     except ValueError:
         raise _no_rates(text) from None
     if not 0 <= found < 1:
-        raise UsageError(f"--modality-dropout {text}: {found:g} is no rate from 0 to below 1.", f"{EXAMPLE} 0 switches it off.")
+        raise UsageError(
+            f"--modality-dropout {text}: {found:g} is no rate from 0 to below 1.", f"{EXAMPLE} 0 switches it off."
+        )
     return found
 
 

@@ -51,7 +51,9 @@ Calibrate = Annotated[
     typer.Option(
         "--calibrate",
         hidden=True,
-        callback=_refuse("--calibrate", f"{TRAIN} --calibrate. For every draw, which takes longer: -o cv.calibrate=true."),
+        callback=_refuse(
+            "--calibrate", f"{TRAIN} --calibrate. For every draw, which takes longer: -o cv.calibrate=true."
+        ),
     ),
 ]
 """Flags of a training that a search has not: they say where to go."""

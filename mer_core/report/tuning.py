@@ -125,5 +125,7 @@ def _told_of_gap(gap: Score) -> str:
     """What choosing on the scored clips did to the score of plain search."""
     by = f"{number(gap.value, sign=True)} (interval {bounds(gap)})"
     if gap.value is not None and gap.value <= 0:
-        return f"The latter was chosen on the scored clips, which brought it nothing here: {by}. Quote the nested score."
+        return (
+            f"The latter was chosen on the scored clips, which brought it nothing here: {by}. Quote the nested score."
+        )
     return f"The latter is optimistic, by {by}; do not quote it."
