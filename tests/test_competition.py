@@ -18,6 +18,7 @@ from mer_core.evaluation import Interval, SubsetScore
 from mer_core.report.html import render_html
 from mer_core.report.model import RunReport
 from mer_core.report.rivals import Alone, Rival, rivals, sentences
+from mer_core.report.words import bounds, number
 from mer_core.workflows import competition as work
 from mer_core.workflows.competition import only
 from mer_core.workflows.workspace import open_workspace
@@ -71,7 +72,12 @@ def test_a_run_reports_each_modality_alone(report: RunReport) -> None:
 
 def test_it_is_said_in_words_html_and_terminal(report: RunReport) -> None:
     assert any(line.startswith("Text is under-used: trained on it alone") for line in report.findings())
-    assert "Each modality alone, and in the fusion (WAF)" in render_html(report)
+    page = render_html(report)
+    assert "Each modality alone, and in the fusion (WAF)" in page
+    for one in report.competition:
+        for found in (one.alone, one.masked, one.without):
+            assert found is not None
+            assert f'<td class="n">{number(found.value)}, {bounds(found)}</td>' in page
     console = Console(file=StringIO(), width=140)
     console.print(competition(report.competition))
     assert "trained alone" in console.file.getvalue()

@@ -64,10 +64,16 @@ def test_tfn_has_the_published_size_where_asked_and_one_that_fits_elsewhere() ->
     assert published.post_fusion_layer_1.weight.numel() == 129**3 * 128 == 274_776_192
     assert built("tfn", FOUR, hidden=256).post_fusion_layer_1.weight.shape == (256, 8**4)
     assert built("tfn", hidden=8).streams.encoders[0].linear_3.out_features == 8
-    with pytest.raises(PluginError, match=r"products of 4 streams .* lmf"):
+    with pytest.raises(PluginError, match="products of 4 streams") as caught:
         built("tfn", FOUR, hidden=256, width=128)
-    with pytest.raises(PluginError, match="products of 16 streams"):
-        built("tfn", {f"m{number}:x": 1 for number in range(16)}, hidden=128)
+    assert caught.value.hint.startswith("Leave out tfn.width, and the widest codes that fit are taken, or choose the")
+
+
+@pytest.mark.parametrize("width", [{}, {"width": 6}])
+def test_tfn_over_too_many_streams_names_only_what_would_help(width: dict[str, int]) -> None:
+    with pytest.raises(PluginError, match="products of 16 streams") as caught:
+        built("tfn", {f"m{number}:x": 1 for number in range(16)}, hidden=128, **width)
+    assert caught.value.hint == "Choose the fusion lmf, which does the same by factors, or give fewer streams."
 
 
 @pytest.mark.parametrize("dims", [DIMS, FOUR])

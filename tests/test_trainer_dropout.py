@@ -170,8 +170,9 @@ def test_the_flag(text: str | None, rates: Any) -> None:
 
 @pytest.mark.parametrize("text", ["much", "1.0", "-0.1", "speech=", "speech=2", "speech=0.2,text", "=0.2"])
 def test_rates_that_make_no_sense_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--modality-dropout"):
+    with pytest.raises(UsageError, match="--modality-dropout") as caught:
         dropout_rates(text)
+    assert caught.value.hint.startswith("Rates are from 0 to below 1: write 0.3, or speech=0.2,text=0.5.")
     with pytest.raises(OptionError, match="cv: option modality_dropout: "):
         validate(CvOptions, {"modality_dropout": text}, "cv")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +11,7 @@ from mer_core.cli import flags, target_flags
 from mer_core.cli import run as run_command
 from mer_core.cli import train as train_command
 from mer_core.cli.gather import settings_of, workspace_of
+from mer_core.errors import UsageError
 
 NAME = "tune"
 SEARCH = "Search"
@@ -32,6 +34,29 @@ Halving = Annotated[
     int,
     typer.Option(min=0, metavar="N", help="N times keep a third, trained thrice as long.", rich_help_panel=SEARCH),
 ]
+
+
+def _refuse(flag: str, hint: str) -> Callable[[Any], None]:
+    def said(given: Any) -> None:
+        if given:
+            raise UsageError(f"mer tune takes no {flag}.", hint)
+
+    return said
+
+
+TRAIN = "For the draw that is kept: mer train --config OUT/config.toml"
+Seeds = Annotated[int | None, typer.Option(hidden=True, callback=_refuse("--seeds", f"{TRAIN} --seeds 3."))]
+Calibrate = Annotated[
+    bool | None,
+    typer.Option(
+        "--calibrate",
+        hidden=True,
+        callback=_refuse(
+            "--calibrate", f"{TRAIN} --calibrate. For every draw, which takes longer: -o cv.calibrate=true."
+        ),
+    ),
+]
+"""Flags of a training that a search has not: they say where to go."""
 
 
 def command(
@@ -75,6 +100,8 @@ def command(
     search: SearchFlag = None,
     inner: Inner = 1,
     halving: Halving = 0,
+    seeds: Seeds = None,
+    calibrate: Calibrate = None,
     out: run_command.Out = None,
     config: flags.Config = None,
     cache: flags.CacheFlag = None,

@@ -15,7 +15,7 @@ from mer_core.report import charts, values, words
 from mer_core.report.causes import causes
 from mer_core.report.facts import FoldFacts, ModelFacts, Stream
 from mer_core.report.model import RunReport
-from mer_core.report.rivals import difference
+from mer_core.report.rivals import difference, score
 from mer_core.report.sections import Section
 from mer_core.report.tuning import search_facts
 
@@ -70,6 +70,7 @@ def _view(report: RunReport) -> dict[str, Any]:
     return {
         "title": words.title,
         "difference": difference,
+        "score": score,
         "search": search_facts(report.tuning),
         "sections": shown,
         "confusions": {key: confusion_cells(section) for key, section in shown.items()},

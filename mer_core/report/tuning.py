@@ -114,9 +114,18 @@ def tuning_findings(found: Tuning | None) -> Iterator[str]:
     yield (
         f"The models of the search, which learnt without the inner parts, reach WAF {number(found.before.value)} with"
         f" the draws chosen there, and {number(found.optimistic.value)} with draw {found.best}, the best on the scored"
-        f" clips themselves. The latter is optimistic, by {number(found.gap.value, sign=True)} (interval"
-        f" {bounds(found.gap)}); do not quote it."
+        f" clips themselves. {_told_of_gap(found.gap)}"
     )
     few = found.asked - len(found.trials)
     if few > 0:
         yield f"{count(found.asked, 'trial')} were asked for, and there are only {len(found.trials)} different draws."
+
+
+def _told_of_gap(gap: Score) -> str:
+    """What choosing on the scored clips did to the score of plain search."""
+    by = f"{number(gap.value, sign=True)} (interval {bounds(gap)})"
+    if gap.value is not None and gap.value <= 0:
+        return (
+            f"The latter was chosen on the scored clips, which brought it nothing here: {by}. Quote the nested score."
+        )
+    return f"The latter is optimistic, by {by}; do not quote it."

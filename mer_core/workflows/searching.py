@@ -93,6 +93,8 @@ class Search:
                 self.tried.append(one)
                 yield one
             alive = {fold: survivors(found, fold, math.ceil(len(alive[fold]) / KEEP)) for fold in folds}
+        if self.space.notice and self.tried and self.reused == len(self.tried):
+            self.space.notice(f"All {self.reused} trials were done before.")
 
     def _entries(self) -> tuple[Any, Any]:
         return trainer_entry(self.config, self.space.catalogue), fusion_entry(self.config, self.space.catalogue)
@@ -111,11 +113,20 @@ class Search:
                 continue
             self.reused += 1
             yield replace(known, trial=one.number, rung=rung)
+        self._tell_reused(len(fresh))
         clock = Clock()
         for place, model in self._fit([one for one, _ in fresh], [empty.folds for _, empty in fresh], share):
             seconds = clock.share(model)
             scored = self._scored(model, fresh[place][1])
             yield self.journal.add(replace(scored, seconds=round(seconds, 3)))
+
+    def _tell_reused(self, fresh: int) -> None:
+        """Say how many trials were done before, once: when the first new one is trained."""
+        notice, reused = self.space.notice, self.reused
+        if notice is None or not fresh or not reused or reused < len(self.tried):
+            return
+        were = "was" if reused == 1 else "were"
+        notice(f"{reused} of {reused + fresh} trials {were} done before; going on with {fresh}.")
 
     def _fit(
         self, candidates: Sequence[Candidate], folds: Sequence[tuple[int, ...]], share: float

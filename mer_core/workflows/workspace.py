@@ -23,7 +23,8 @@ class Workspace:
         retry: try clips again that are recorded as having killed the process.
         progress: called often with ``(stage, done, total, note)``.
         listeners: whether runs are announced to plugins with event hooks.
-        notice: called with a sentence that is to be read before work goes on: what is sent to a server.
+        notice: called with a sentence that is to be read before work goes on: what is sent to a server, what was done
+            before.
         work: folder in which a training keeps what it has so far, to go on there when it was killed and is repeated;
             a run's own is below its ``out``.
     """

@@ -43,7 +43,7 @@ FUSIONS = [
     _fusion("concat", "concat", "Concat", "encoded streams concatenated into one classifier"),
     _fusion("late", "late", "Late", "each modality's own prediction, weighted; weights given or learned"),
     _fusion("lf-dnn", "lf_dnn", "LfDnn", "LF-DNN: encoded streams side by side, two layers"),
-    _fusion("tfn", "tfn", "Tfn", "Tensor Fusion Network: products of all streams' codes, for two to four streams"),
+    _fusion("tfn", "tfn", "Tfn", "Tensor Fusion Network: products of the codes of up to 13 streams"),
     _fusion("lmf", "lmf", "Lmf", "Low-rank Multimodal Fusion: TFN's products by factors, any number of streams"),
     _fusion("misa", "misa", "Misa", "MISA: what streams share and what each has alone, as tokens of a transformer"),
     _fusion("mmim", "mmim", "Mmim", "MMIM: the fused vector keeps mutual information with each stream"),

@@ -89,8 +89,10 @@ def code_width(streams: int, options: TfnOptions) -> int:
             return fitting[-1]
     elif weights(options.width) <= MOST:
         return options.width
+    narrower = options.width is not None and weights(1) <= CHOSEN
     raise PluginError(
         f"tfn: products of {streams} streams with codes of {options.width or 1} and hidden {options.hidden} need "
         f"{weights(options.width or 1):.1e} weights.",
-        "Choose the fusion lmf, which does the same by factors, or give fewer streams or -o tfn.width=8.",
+        ("Leave out tfn.width, and the widest codes that fit are taken, or " if narrower else "")
+        + f"{'c' if narrower else 'C'}hoose the fusion lmf, which does the same by factors, or give fewer streams.",
     )
