@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ FOLDER_VARIABLE = "MER_WEIGHTS"
 """Names a folder of prepared weights, each below its name: ``$MER_WEIGHTS/chinese-hubert-large/``."""
 
 CONFIG = "config.json"
+LAYOUTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+"""Names of weights in a folder of transformers, in the order in which they are looked for."""
+OTHER = (".safetensors", ".bin", ".pt", ".onnx")
+"""How files of weights end that are called otherwise."""
 CACHED, SNAPSHOTS = "models--", "snapshots"
 """How the hub's cache names the folder of a repository, and in it that of its commits."""
 
@@ -143,7 +148,26 @@ def _cached(weights: Weights, revision: str) -> Located | None:
         found.append(Path(here))
     depth = len(Path((weights.files or (CONFIG,))[0]).parts)
     snapshot = found[0].parents[depth - 1]
+    if not weights.files and not _whole(snapshot):
+        return None
     return Located(snapshot, f"{weights.repo}@{snapshot.name}")
+
+
+def _whole(snapshot: Path) -> bool:
+    """A folder whose files no spec lists has weights: of shards, all that the index names."""
+    there = [snapshot / name for name in LAYOUTS if (snapshot / name).exists()]
+    if not there:
+        return any(file.suffix in OTHER for file in snapshot.iterdir())
+    return there[0].suffix != ".json" or all(file.exists() for file in shards(there[0]))
+
+
+def shards(index: Path) -> list[Path]:
+    """The files that an index of weights names; none where it cannot be read."""
+    try:
+        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return [index.parent / str(name) for name in sorted(set(names))]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _missing(weights: Weights, revision: str) -> MissingWeightsError:
@@ -169,6 +193,8 @@ def _partly(weights: Weights, revision: str) -> str:
         wanted = revision or weights.revision
         return isinstance(try_to_load_from_cache(weights.repo, name, cache_dir=hub_cache(), revision=wanted), str)
 
+    if not weights.files:
+        return "its config.json is there, and not all of its weights; " if there(CONFIG) else ""
     absent = [name for name in weights.files if not there(name)]
     return f"{', '.join(absent)} is missing; " if 0 < len(absent) < len(weights.files) else ""
 

@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING
 from zipfile import is_zipfile
 
 from mer_core.plugin import PluginError
-from mer_core.weights import readable_size, refetch
+from mer_core.weights import LAYOUTS, readable_size, refetch, shards
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-LAYOUTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-"""Names of weights in a folder of transformers, in the order in which they are looked for."""
 
 LONGEST = 200
 HEAD = 64
@@ -54,15 +51,7 @@ def damaged(place: Path) -> tuple[Path, str] | None:
 def weight_files(place: Path) -> list[Path]:
     """The files that the weights in ``place``, a file or a folder, consist of, the index of shards first."""
     files = [place] if not place.is_dir() else [place / name for name in LAYOUTS if (place / name).exists()][:1]
-    return files if not files or files[0].suffix != ".json" else [files[0], *_shards(files[0])]
-
-
-def _shards(index: Path) -> list[Path]:
-    try:
-        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        return [index.parent / str(name) for name in sorted(set(names))]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return []
+    return files if not files or files[0].suffix != ".json" else [files[0], *shards(files[0])]
 
 
 def fault(file: Path) -> str:
@@ -78,7 +67,7 @@ def fault(file: Path) -> str:
     if head.lstrip().startswith(b"<"):
         return "is a web page, not weights"
     if file.suffix == ".json":
-        return "" if _shards(file) else "is no index of shards"
+        return "" if shards(file) else "is no index of shards"
     return _safetensors(file) if file.suffix == ".safetensors" else _pickled(file, head)
 
 

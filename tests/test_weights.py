@@ -63,6 +63,9 @@ def test_a_half_fetched_snapshot_is_not_there() -> None:
     with pytest.raises(MissingWeightsError):
         locate("tiny", KNOWN)
     assert is_here(KNOWN[0]) is None
+    with pytest.raises(MissingWeightsError, match=r"its config\.json is there, and not all of its weights"):
+        locate("lab/tiny-encoder")
+    (hub_cache() / "models--lab--tiny-encoder" / "snapshots" / COMMIT / "pytorch_model.bin").write_text("weights")
     assert locate("lab/tiny-encoder").identity.endswith(COMMIT)
 
 

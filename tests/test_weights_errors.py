@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -91,6 +92,20 @@ def test_a_broken_off_download_says_what_is_missing(mer: Mer, shelf: Shelf) -> N
     cached("facebook/dinov2-base", ("config.json", "preprocessor_config.json"), "main")
     line = extract_line("hf-vision", "dinov2-base", shelf.clips())
     refused(mer(*line), 3, "model.safetensors is missing; looked in", "Run: mer weights fetch dinov2-base")
+
+
+@pytest.mark.parametrize("shards", [False, True])
+def test_a_broken_off_download_of_files_that_no_spec_lists(mer: Mer, shards: bool) -> None:
+    """Of a text model: its settings came first, and of its weights nothing or one shard of two."""
+    names = ("config.json", "model.safetensors.index.json", "a.safetensors") if shards else ("config.json",)
+    snapshot = cached("FacebookAI/roberta-large", names, "main")
+    if shards:
+        index = {"weight_map": {"one": "a.safetensors", "two": "b.safetensors"}}
+        (snapshot / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    what = "its config.json is there, and not all of its weights; looked in"
+    refused(mer("weights", "path", "roberta-large"), 3, what, "Run: mer weights fetch roberta-large")
+    (snapshot / ("b.safetensors" if shards else "pytorch_model.bin")).write_bytes(b"weights")
+    assert mer("weights", "path", "roberta-large").code == 0
 
 
 def test_damaged_weights_from_the_hub_come_with_the_command_that_replaces_them(mer: Mer, shelf: Shelf) -> None:

@@ -83,6 +83,18 @@ def test_promises_that_are_kept(mer: Mer, shelf: Shelf, tmp_path: Path, only_one
     assert all(one["ok"] for one in found["promises"])
 
 
+def test_all_that_read_clip_count_its_image_tower(
+    mer: Mer, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The published sizes are of that alone, EmoVCLIP's too, which holds the text tower besides."""
+    monkeypatch.setattr(workflow, "_smoke", lambda *_: [])
+    top = prepared(shelf, "clip", tmp_path)
+    found = json.loads(mer("weights", "verify", NAMES["clip"], "--weights-dir", str(top), "--json").out)
+    counts = {one["plugin"].partition("@")[0]: one["parameters"] for one in found}
+    assert {"clip", "clip-video", "emovclip"} <= set(counts)
+    assert set(counts.values()) == {PROMISED["clip"][1]}
+
+
 def test_promises_that_are_broken_are_told_in_words(mer: Mer, shelf: Shelf, tmp_path: Path, only_one: Any) -> None:
     only_one("hf-text")
     top = prepared(shelf, "hf-text", tmp_path)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mer_core.plugin import EnvironmentProblem, PluginError
-from mer_core.weights import CONFIG, Located, refetch
+from mer_core.weights import CONFIG, LAYOUTS, Located, refetch
 from mer_plugins.architecture import EXTRACTORS
-from mer_plugins.damage import LAYOUTS, refuse_nan
+from mer_plugins.damage import refuse_nan
 from mer_plugins.image.clip_options import OPEN_CLIP_CONFIG
 
 if TYPE_CHECKING:

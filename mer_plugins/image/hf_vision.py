@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from mer_core.plugin import Failure, Features, Missing, PluginError, Sample
+from mer_core.weights import LAYOUTS
 from mer_plugins import hf
 from mer_plugins.architecture import check_reads
-from mer_plugins.damage import LAYOUTS, short
+from mer_plugins.damage import short
 from mer_plugins.image.hf_vision_options import HfVisionOptions
 from mer_plugins.image.pictures import Pictures
 from mer_plugins.image.preprocess import PREPROCESSOR, of_folder

@@ -95,6 +95,9 @@ class Tokens:
     def _frame(self, folder: Path) -> Frame:
         """Find the text's own tokens among all: what is left of them and right of them is special."""
         plain = self(PROBE)
+        if not plain:
+            what = f"the tokenizer in {folder} makes no token of a text: its vocabulary is missing."
+            raise PluginError(what, f"Copy its own files there (vocab.txt, tokenizer.json ...). {refetch(folder)}")
         whole = self._tokenizer(PROBE, return_token_type_ids=True)
         tokens = list(whole["input_ids"])
         for start in range(len(tokens) - len(plain) + 1):

@@ -80,6 +80,11 @@ class EmoVClip:
         self._fitted()
         return len(self.classes)
 
+    @property
+    def parameters(self) -> int:
+        """Those of the image tower, which features come from; the text tower serves to learn prompts."""
+        return sum(one.numel() for one in self.model.get_submodule("visual").parameters())
+
     def fit(self, samples: Sequence[Sample], supervision: Supervision) -> Mapping[str, NDArray[Any]]:
         """Learn prompts; a fit that was killed goes on where its folder's checkpoint says.
 

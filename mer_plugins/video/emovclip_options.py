@@ -82,6 +82,10 @@ class EmoVClipOptions(TuningOptions, ClipModel):
         """
         return PromptPlan(self.scheme, self.tokens, self.vision_depth, self.text_depth, self.context)
 
+    def smoke(self) -> Mapping[str, Any]:
+        """Options for the least work that shows whether weights do their work: one epoch of a frame per clip."""
+        return {"epochs": 1, "frames": 1, "jitter": 1}
+
     def operations(self) -> float:
         """Floating-point operations for the features of one clip; 0 if the model's name does not tell."""
         prompts = self.tokens if self.scheme in ("vl", "ivlp", "vpt", "maple") and self.vision_depth else 0
