@@ -184,6 +184,7 @@ def test_the_plan_counts_fits_and_forward_passes(
 
     assert [planned()[key] for key in ("fits", "forwards", "crossfit")] == [5, 180, "fold"]
     assert "text:memory: fit 5 times (fold), then 180 clips through its fits" in capsys.readouterr().out
+    assert [planned(deploy="refit")[key] for key in ("fits", "forwards", "crossfit")] == [6, 216, "fold"]
     assert [planned(crossfit="nested")[key] for key in ("fits", "forwards")] == [25, 180]
     assert [planned(crossfit="single")[key] for key in ("fits", "forwards")] == [1, 36]
     assert Memory.fitted == []

@@ -85,6 +85,7 @@ def _fits(config: RunConfig, table: ClipTable) -> tuple[str, int, int]:
     folds = len(plan.folds)
     if config.fitting.crossfit == "single" or not folds:
         return "single", 1, 1
+    again = 1 if config.fitting.deploy == "refit" else 0  # one more, fitted to everything, for new clips
     if config.fitting.crossfit == "nested":
-        return "nested", folds * (1 + config.fitting.inner), folds
-    return "fold", folds, folds
+        return "nested", folds * (1 + config.fitting.inner) + again, folds + again
+    return "fold", folds + again, folds + again
