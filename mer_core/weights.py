@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from mer_core.content import content_digest
@@ -24,6 +25,8 @@ FOLDER_VARIABLE = "MER_WEIGHTS"
 CONFIG = "config.json"
 LAYOUTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """Names of weights in a folder of transformers, in the order in which they are looked for."""
+HUB_SECONDS = 10.0
+"""How long to wait for the hub to say how large something is."""
 OTHER = (".safetensors", ".bin", ".pt", ".onnx")
 """How files of weights end that are called otherwise."""
 CACHED, SNAPSHOTS = "models--", "snapshots"
@@ -282,7 +285,28 @@ def patterns(weights: Weights, revision: str = "") -> list[str]:
     """
     from huggingface_hub import list_repo_files
 
-    names: Sequence[str] = list_repo_files(weights.repo, revision=revision or weights.revision)
+    return _patterns(list_repo_files(weights.repo, revision=revision or weights.revision))
+
+
+def bytes_to_fetch(weights: Weights, revision: str = "") -> int:
+    """Size of what :func:`fetch` would download: what the spec says, else the hub; 0 where that does not answer."""
+    from huggingface_hub import HfApi
+
+    if weights.bytes and not revision:
+        return weights.bytes
+    try:
+        told = HfApi().model_info(
+            weights.repo, revision=revision or weights.revision, files_metadata=True, timeout=HUB_SECONDS
+        )
+    except Exception:  # no network, no such repository: fetching says what is wrong
+        return 0
+    sizes = {one.rfilename: one.size or 0 for one in told.siblings or ()}
+    wanted = weights.files or _patterns(sizes)
+    return sum(size for name, size in sizes.items() if any(fnmatch(name, one) for one in wanted))
+
+
+def _patterns(names: Iterable[str]) -> list[str]:
+    names = list(names)
     safe = any(name.endswith(".safetensors") for name in names)
     small = ["*.json", "*.txt", "*.model", "*.vocab", "merges.txt"]
     return [*small, "*.safetensors"] if safe else [*small, "*.bin", "*.pt", "*.onnx"]

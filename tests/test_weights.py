@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mer_core.errors import EnvironmentProblem, MissingWeightsError, UsageError
 from mer_core.plugin import Weights, content_digest
-from mer_core.weights import fetch, find, hub_cache, is_here, locate, readable_size
+from mer_core.weights import bytes_to_fetch, fetch, find, hub_cache, is_here, locate, readable_size
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 KNOWN = (
@@ -113,3 +116,22 @@ def test_without_a_network_fetching_says_what_to_do_instead(monkeypatch: pytest.
 @pytest.mark.parametrize(("count", "said"), [(0, "0 bytes"), (4_000, "4.0 kB"), (98_000_000, "98.0 MB")])
 def test_sizes_are_readable(count: int, said: str) -> None:
     assert readable_size(count) == said
+
+
+def test_the_hub_is_asked_for_a_size_that_no_spec_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"config.json": 700, "vocab.txt": 300, "model.safetensors": 9_000, "pytorch_model.bin": 9_000, "a.md": 50}
+    asked = []
+
+    def told(_: Any, repo: str, **more: Any) -> Any:
+        asked.append((repo, more["revision"]))
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=name, size=size) for name, size in files.items()])
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", told)
+    some = Weights(name="some", repo="lab/some", files=("config.json", "model.safetensors"))
+    assert bytes_to_fetch(replace(some, bytes=5)) == 5
+    assert asked == []
+    assert bytes_to_fetch(some) == 9_700
+    assert bytes_to_fetch(replace(some, files=(), bytes=5), "v2") == 10_000
+    assert asked == [("lab/some", "main"), ("lab/some", "v2")]
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: 1 / 0)
+    assert bytes_to_fetch(some) == 0

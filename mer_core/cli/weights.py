@@ -57,7 +57,7 @@ def fetch(
     catalogue = discover()
     wanted = [one for name in names for one in wanted_weights(catalogue, name)]
     for one in wanted:
-        stderr_console().print(_about(one), markup=False)
+        stderr_console().print(_about(one, revision), markup=False)
     if not yes and sys.stdin.isatty() and not typer.confirm("Download?", default=True, err=True):
         raise typer.Exit(1)
     for one in wanted:
@@ -112,11 +112,12 @@ def _row(one: Listed) -> dict[str, Any]:
     }
 
 
-def _about(weights: Weights) -> str:
-    from mer_core.weights import readable_size
+def _about(weights: Weights, revision: str) -> str:
+    from mer_core.weights import bytes_to_fetch, readable_size
 
-    size = readable_size(weights.bytes) if weights.bytes else "of unknown size"
-    return f"{weights.name}: {weights.repo} at {weights.revision}, {size}, licence {weights.licence or 'not stated'}"
+    count = bytes_to_fetch(weights, revision)
+    size, at = readable_size(count) if count else "of unknown size", revision or weights.revision
+    return f"{weights.name}: {weights.repo} at {at}, {size}, licence {weights.licence or 'not stated'}"
 
 
 def _verified(one: Verified) -> dict[str, Any]:
