@@ -158,10 +158,14 @@ def _cached(weights: Weights, revision: str) -> Located | None:
 
 def _whole(snapshot: Path) -> bool:
     """A folder whose files no spec lists has weights: of shards, all that the index names."""
-    there = [snapshot / name for name in LAYOUTS if (snapshot / name).exists()]
-    if not there:
-        return any(file.suffix in OTHER for file in snapshot.iterdir())
-    return there[0].suffix != ".json" or all(file.exists() for file in shards(there[0]))
+    files = weight_files(snapshot)
+    return all(file.exists() for file in files) if files else any(one.suffix in OTHER for one in snapshot.iterdir())
+
+
+def weight_files(place: Path) -> list[Path]:
+    """The files that the weights in ``place``, a file or a folder, consist of, the index of shards first."""
+    files = [place] if not place.is_dir() else [place / name for name in LAYOUTS if (place / name).exists()][:1]
+    return files if not files or files[0].suffix != ".json" else [files[0], *shards(files[0])]
 
 
 def shards(index: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from zipfile import is_zipfile
 
 from mer_core.plugin import PluginError
-from mer_core.weights import LAYOUTS, readable_size, refetch, shards
+from mer_core.weights import LAYOUTS, readable_size, refetch, shards, weight_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,12 +46,6 @@ def damaged(place: Path) -> tuple[Path, str] | None:
         if what := fault(file):
             return file, what
     return None
-
-
-def weight_files(place: Path) -> list[Path]:
-    """The files that the weights in ``place``, a file or a folder, consist of, the index of shards first."""
-    files = [place] if not place.is_dir() else [place / name for name in LAYOUTS if (place / name).exists()][:1]
-    return files if not files or files[0].suffix != ".json" else [files[0], *shards(files[0])]
 
 
 def fault(file: Path) -> str:
