@@ -137,7 +137,7 @@ def make_config(
         source["pooling"] = pooling or kept or usual_pooling(levels, "")
     refuse_levels(catalogue, fusing["name"], _poolings(resolved_streams, source))
     flags = {**(derivers or {}), **({"faces": faces} if faces else {})}
-    heard = bool(_settled(saved, transcribe=(transcribe, False))["transcribe"])
+    heard = bool(saved.get("transcribe", False) if transcribe is None else transcribe)
     made_with = _derivers(catalogue, saved, preset_spec, flags, resolved_streams, asked, heard)
     if transcribe and TRANSCRIPT not in made_with:
         raise UsageError("--transcribe: no stream of this run reads text.", "Add text to --modalities.")

@@ -98,15 +98,13 @@ def sentences(found: Sequence[Rival]) -> Iterator[str]:
             )
 
 
-def score(found: Score | None) -> str:
+def score(found: Score | None, sign: bool = False) -> str:
     """``0.612, 0.551 to 0.668``; a dash where there is none."""
     if found is None or found.value is None:
         return "–"
-    return number(found.value) + ("" if found.low is None else f", {bounds(found)}")
+    return number(found.value, sign=sign) + ("" if found.low is None else f", {bounds(found)}")
 
 
 def difference(found: Score | None) -> str:
     """``+0.105, 0.020 to 0.190``; a dash where there is none."""
-    if found is None or found.value is None:
-        return "–"
-    return number(found.value, sign=True) + ("" if found.low is None else f", {bounds(found)}")
+    return score(found, sign=True)

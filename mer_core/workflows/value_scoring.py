@@ -45,10 +45,9 @@ def value_model(model: Model) -> ValueModel:
 
 def values_out_of_fold(model: Model, data: FeatureSet) -> FloatArray:
     """[N, V] each validated clip's values from its own fold's member; NaN where no fold validates it."""
-    columns = len(model.targets.values)
-    return (
-        ask_each_fold(value_model(model).predict_values, data, columns)[0] if columns else np.empty((len(data.ids), 0))
-    )
+    if not model.targets.values:
+        return np.empty((len(data.ids), 0))
+    return ask_each_fold(value_model(model).predict_values, data, len(model.targets.values))[0]
 
 
 def ensemble_values(model: Model, features: FeatureSet) -> FloatArray:
