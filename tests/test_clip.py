@@ -336,7 +336,6 @@ def test_the_table_of_published_weights_decides_on_quick_gelu(tiny: Path, tmp_pa
 
 def test_models_and_tags_of_open_clip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.delenv("MER_WEIGHTS", raising=False)
     assert tagged("ViT-L-14:openai").repo == "timm/vit_large_patch14_clip_224.openai"
     assert tagged("ViT-B-16:laion2b-s34b-b88k").repo == "laion/CLIP-ViT-B-16-laion2B-s34B-b88K"
     with pytest.raises(MissingWeightsError, match=r"mer weights fetch timm/vit_large_patch14_clip_224\.openai"):
@@ -349,7 +348,6 @@ def test_models_and_tags_of_open_clip(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_tagged_weights_are_found_in_the_cache(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.delenv("MER_WEIGHTS", raising=False)
     top, commit = tmp_path / "models--timm--vit_large_patch14_clip_224.openai", "0123456789abcdef" * 2 + "01234567"
     (top / "refs").mkdir(parents=True)
     (top / "refs" / "main").write_text(commit)
@@ -436,7 +434,6 @@ def test_weights_of_another_size_are_refused(tiny: Path, tmp_path: Path) -> None
 
 def test_weights_that_are_not_here_name_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.delenv("MER_WEIGHTS", raising=False)
     for name in ("clip", "clip-video"):
         with pytest.raises(MissingWeightsError, match="mer weights fetch clip-vit-large-patch14"):
             make(name, "clip-vit-large-patch14")

@@ -46,7 +46,6 @@ def test_commands_in_the_docs_parse(
 ) -> None:
     if "--weights-dir" in words:  # the one folder that must be there
         (tmp_path / words[words.index("--weights-dir") + 1]).mkdir()
-        monkeypatch.setenv("MER_WEIGHTS", "")
         monkeypatch.chdir(tmp_path)
     command = typer.main.get_command(build_app())
     context = command.make_context("mer", list(words), resilient_parsing=False)

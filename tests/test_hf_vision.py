@@ -221,7 +221,6 @@ def test_frames_that_are_asked_for() -> None:
 
 def test_weights_that_are_not_here_name_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.delenv("MER_WEIGHTS", raising=False)
     with pytest.raises(MissingWeightsError, match="mer weights fetch dinov2-large"):
         make("hf-vision", "dinov2-large")
 

@@ -399,7 +399,6 @@ def test_broken_checkpoints_are_refused_clearly(shelf: Any, tmp_path: Path) -> N
 
 def test_weights_that_are_not_here_name_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.delenv("MER_WEIGHTS", raising=False)
     for name, expected in (("hubert", "chinese-hubert-large"), ("wavlm", "wavlm-large")):
         catalogue = discover()
         options = catalogue.options(ExtractorSpec, name, {})

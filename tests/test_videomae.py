@@ -126,7 +126,6 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
 
 def test_weights_that_are_not_here_name_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.delenv("MER_WEIGHTS", raising=False)
     with pytest.raises(MissingWeightsError, match="mer weights fetch videomae-base"):
         make("videomae", "videomae-base")
 

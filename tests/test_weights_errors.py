@@ -27,7 +27,6 @@ SMALL = "0123456789abcdef0123456789abcdef01234567"
 def mer(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mer:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
-    monkeypatch.setenv("MER_WEIGHTS", "")  # noted, so that what --weights-dir sets is taken back
     monkeypatch.setenv("COLUMNS", "1000")
     return Mer(capsys)
 

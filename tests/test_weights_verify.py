@@ -41,7 +41,6 @@ PROMISED = {
 @pytest.fixture
 def mer(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mer:
     monkeypatch.setenv("COLUMNS", "1000")
-    monkeypatch.setenv("MER_WEIGHTS", "")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     return Mer(capsys)
 
