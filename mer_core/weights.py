@@ -312,5 +312,5 @@ def bytes_to_fetch(weights: Weights, revision: str = "") -> int:
 def _patterns(names: Iterable[str]) -> list[str]:
     names = list(names)
     safe = any(name.endswith(".safetensors") for name in names)
-    small = ["*.json", "*.txt", "*.model", "*.vocab", "merges.txt"]
+    small = ["*.json", "*.txt", "*.model", "*.vocab", "merges.txt", "*.py"]
     return [*small, "*.safetensors"] if safe else [*small, "*.bin", "*.pt", "*.onnx"]

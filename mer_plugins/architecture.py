@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mer_core.plugin import PluginError
 from mer_core.weights import refetch
+from mer_plugins.trust import own_code, refuse_code, trusted
 
 Reads = Literal["sound", "pictures", "text"]
 
@@ -74,15 +75,20 @@ def check_kind(folder: Path, wanted: str) -> dict[str, Any]:
     return config
 
 
-def check_reads(folder: Path, wanted: Reads) -> dict[str, Any]:
+def check_reads(folder: Path, wanted: Reads, model: str = "") -> dict[str, Any]:
     """What config.json says; a model of transformers that reads something else is refused.
 
+    Args:
+        model: what the user calls it, where code that comes with it may be run if the user says so.
+
     Raises:
-        PluginError: naming the extractor that takes it, where there is one.
+        PluginError: naming the extractor that takes it, where there is one; or that it cannot do without its code.
     """
     config = read_config(folder)
-    kind = str(config["model_type"])
-    found = _reads(folder, kind)
+    kind, code = str(config["model_type"]), own_code(config)
+    if code and trusted(model):
+        return config
+    found = _reads(folder, kind, model, code)
     towers = {"vision_config", "audio_config"} & set(config)
     if wanted == "pictures" and "vision_config" in towers:
         return config
@@ -97,7 +103,7 @@ def check_reads(folder: Path, wanted: Reads) -> dict[str, Any]:
     return config
 
 
-def _reads(folder: Path, kind: str) -> Reads:
+def _reads(folder: Path, kind: str, model: str, code: tuple[str, ...]) -> Reads:
     """What a model of transformers reads, as its class says.
 
     Raises:
@@ -110,6 +116,8 @@ def _reads(folder: Path, kind: str) -> Reads:
     try:
         cls = MODEL_MAPPING[CONFIG_MAPPING[kind]]
     except KeyError:
+        if code and model:
+            raise refuse_code(folder, model, code) from None
         hint = _hint(kind, "Name other weights, or update transformers.")
         raise PluginError(f"{folder} holds a {kind}; transformers {transformers.__version__} has none.", hint) from None
     first = cls[0] if isinstance(cls, tuple) else cls

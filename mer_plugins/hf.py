@@ -13,6 +13,7 @@ from mer_core.plugin import Field, Options, PluginError, Weights
 from mer_core.weights import Located, locate, refetch
 from mer_plugins import damage
 from mer_plugins.architecture import read_config
+from mer_plugins.trust import failed_code, trusted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +50,13 @@ class WeightsOptions(Options):
 
     def fingerprint(self) -> Mapping[str, Any]:
         """The weights' commit or content counts, not what they are called or where they lie."""
-        return {"model": self.located().identity, "revision": None, "precision": None}
+        code = {"code": True} if self.runs_code else {}
+        return {"model": self.located().identity, "revision": None, "precision": None, **code}
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether the user has permitted to run the code that comes with this model (for those that ask)."""
+        return trusted(self.model)
 
     def compute_dtype(self, device: str) -> str:
         """Name of the floating-point type that ``auto`` means on ``device``."""
@@ -71,10 +78,14 @@ class LayerOptions(WeightsOptions):
     """Add the layers up (the MER2024 recipe) or average them."""
 
 
-def load(folder: Path, device: str, *, auto: str = "AutoModel", trust_remote_code: bool = False) -> Any:
+def load(folder: Path, device: str, *, auto: str = "AutoModel", code: bool = False) -> Any:
     """A model of transformers from a local folder, in evaluation, float32, on ``device``.
 
     Safetensors are preferred; pickled files are read with ``weights_only``. No network is used.
+
+    Args:
+        auto: name of the class of transformers that finds the model's own.
+        code: run the Python code that comes with the model, which its user has permitted.
 
     Raises:
         PluginError: the folder holds no model that transformers can read, or not all of its weights.
@@ -89,13 +100,17 @@ def load(folder: Path, device: str, *, auto: str = "AutoModel", trust_remote_cod
             model, told = getattr(transformers, auto).from_pretrained(
                 folder,
                 local_files_only=True,
-                trust_remote_code=trust_remote_code,
+                trust_remote_code=code,
                 dtype=torch.float32,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # they are told, and refused below
             )
     except (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         raise unreadable(folder, error) from error
+    except Exception as error:
+        if not code:
+            raise
+        raise failed_code(folder, error) from error
     _refuse_gaps(folder, model, told)
     damage.refuse_nan(folder, model.named_parameters())
     return model.eval().requires_grad_(False).to(device)

@@ -31,9 +31,9 @@ class HfVision:
 
     def __init__(self, options: HfVisionOptions, device: str) -> None:
         folder = options.located().path
-        check_reads(folder, "pictures")
+        check_reads(folder, "pictures", options.model)
         recipe = of_folder(folder)
-        self.model = _image_part(hf.load(folder, device))
+        self.model = _image_part(hf.load(folder, device, code=options.runs_code))
         self.take = options.take
         self._raw: list[Tensor] = []
         self._refuse_untrained(folder)

@@ -53,17 +53,17 @@ def _unreadable(folder: Path, error: Exception) -> PluginError:
 
 
 class Tokens:
-    """The tokenizer in ``folder``: of transformers, without network and without code from the folder.
+    """The tokenizer in ``folder``: of transformers, without network, and without code from there unless permitted.
 
     Raises:
         PluginError: there is none that transformers can read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, code: bool = False) -> None:
         from transformers import AutoTokenizer
 
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=code)
         except Exception as error:  # whatever the parsers of vocabularies raise
             raise _unreadable(folder, error) from error
         try:

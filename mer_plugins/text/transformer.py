@@ -40,9 +40,9 @@ class HfText:
         self.options, self.device = options, device
         self._dtype = options.compute_dtype(device)
         folder = options.located().path
-        refuse_unsupported(folder)
-        self.tokens = Tokens(folder)
-        self.model = encoder(load(folder, device))
+        refuse_unsupported(folder, options.model)
+        self.tokens = Tokens(folder, options.runs_code)
+        self.model = encoder(load(folder, device, code=options.runs_code))
         check_vocabulary(folder, self.tokens.count, int(self.model.config.vocab_size))
         self._segmented = "token_type_ids" in inspect.signature(self.model.forward).parameters
         self._window = self._window_size()
@@ -108,7 +108,7 @@ class HfText:
         return self.options.window or most
 
 
-def refuse_unsupported(folder: Path) -> None:
+def refuse_unsupported(folder: Path, model: str) -> None:
     """Refuse what transformers cannot read any more, with the reason, before it is imported.
 
     Raises:
@@ -120,7 +120,7 @@ def refuse_unsupported(folder: Path) -> None:
             "(and version 4 read its vocabulary from a pickle).",
             "Use XLNet, which is built upon it: -o hf-text.model=chinese-xlnet-base.",
         )
-    check_reads(folder, "text")
+    check_reads(folder, "text", model)
 
 
 def encoder(model: Any) -> Any:
