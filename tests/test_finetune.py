@@ -21,6 +21,7 @@ from mer_core.fitted import load_state
 from mer_core.plugin import Sample, Supervision
 from mer_core.workflows.plan import plan_run
 from mer_core.workflows.workspace import Workspace
+from mer_plugins.video.emovclip_options import EmoVClipOptions, picture_operations
 
 LABELS = ["angry", "happy", "sad"] * 12
 SMALL: dict[str, Any] = {"trainer_options": {"epochs": 5}, "extractors": {"text": "memory"}, "modalities": ["text"]}
@@ -188,3 +189,28 @@ def test_the_plan_counts_fits_and_forward_passes(
     assert [planned(crossfit="nested")[key] for key in ("fits", "forwards")] == [25, 180]
     assert [planned(crossfit="single")[key] for key in ("fits", "forwards")] == [1, 36]
     assert Memory.fitted == []
+
+
+def test_the_plan_says_why_there_are_no_folds(
+    tmp_path: Path, space: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rich.console import Console
+
+    rows = [f"c{number},{label},said {number}" for number, label in enumerate(("angry", "happy", "sad", "sad"))]
+    data = tmp_path / "few.csv"
+    data.write_text("\n".join(["id,label,text", *rows]) + "\n", encoding="utf-8")
+    document = plan_run(make_config(space.catalogue, data=data, **SMALL), space)
+    assert document["training"]["folds"]["planned"] == 0
+    print_plan(document, Console(width=200))
+    assert "no cross-validation: 2 of 3 classes have one clip each ('angry', 'happy')" in capsys.readouterr().out
+
+
+def test_what_a_fit_costs_follows_from_clips_epochs_and_scheme() -> None:
+    picture = picture_operations("clip-vit-large-patch14", prompts=4)
+    plain = EmoVClipOptions(epochs=11, select="last")
+    assert plain.learning_operations(100) == pytest.approx(11 * 100 * 16 * 2 * picture)
+    assert EmoVClipOptions(epochs=11).learning_operations(100) == pytest.approx(11 * (90 * 2 + 10) * 16 * picture)
+    assert EmoVClipOptions(epochs=11, select="last", scheme="full").learning_operations(100) == pytest.approx(
+        11 * 100 * 16 * 3 * picture_operations("clip-vit-large-patch14")
+    )
+    assert EmoVClipOptions(select="last").learning_operations(16) == pytest.approx(200 * 16 * 16 * 2 * picture)

@@ -202,12 +202,30 @@ def _files(report: RunReport, folder: Path, console: Console) -> None:
             console.print(Text.assemble(f"  {name:<18}", (hints.get(name, what), "dim")))
 
 
-def _fit(fit: dict[str, Any]) -> str:
-    """``video:emovclip: fit 5 times (fold), 480 clips through each: 2,400 forward passes, about 0.1 GPU-hours``."""
-    how = "fitted already" if fit["crossfit"] == "given" else f"fit {count(fit['fits'], 'time')} ({fit['crossfit']})"
-    work = f", about {fit['gpu_hours']:.2g} GPU-hours at 300 TFLOP/s" if fit["operations"] else ""
+def _fit(fit: dict[str, Any], folds: int) -> str:
+    """``video:emovclip: fit 5 times (fold), about 1 GPU-hour, then 480 clips through its fits, about ...``."""
+    kind = fit["crossfit"] if folds else "no folds"
+    how = "fitted already" if fit["crossfit"] == "given" else f"fit {count(fit['fits'], 'time')} ({kind})"
+    learning = _gpu_hours(fit["learning"], fit["learning_hours"])
+    work = _gpu_hours(fit["operations"], fit["gpu_hours"])
     passes = count(fit["forwards"], "clip")
-    return f"{fit['stream']}: {how}, then {passes} through its fits{work}, {size(fit['bytes'])} of features"
+    rate = " (GPU-hours at 300 TFLOP/s)" if learning or work else ""
+    return (
+        f"{fit['stream']}: {how}{learning}, then {passes} through its fits{work}, "
+        f"{size(fit['bytes'])} of features{rate}"
+    )
+
+
+def _gpu_hours(operations: float, hours: float) -> str:
+    """``, about 1.4 GPU-hours``; empty where a plugin does not say."""
+    if not operations:
+        return ""
+    return f", about {hours:.2g} GPU-hours" if hours >= 0.01 else ", less than 0.01 GPU-hours"
+
+
+def _folds(folds: dict[str, Any]) -> str:
+    """``5 folds (grouped)``."""
+    return f"{count(folds['planned'], 'fold')} ({folds['kind']})" if folds["planned"] else "no cross-validation"
 
 
 def _seeds(first: int, seeds: int) -> str:
@@ -236,7 +254,7 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
             f"{_again(stream['again'])}"
         )
     for fit in document["fits"]:
-        console.print(f"[bold]Fits[/]      {_fit(fit)}")
+        console.print(f"[bold]Fits[/]      {_fit(fit, document['training']['folds']['planned'])}")
     for name, part in document["derivers"].items():
         console.print(
             f"[bold]Deriver[/]   {readable(part['deriver'])}: make {name} of {count(part['derive'], 'clip')},"
@@ -252,8 +270,9 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
     folds, used = training["folds"], {part: readable(training[part]["name"]) for part in ("trainer", "fusion")}
     console.print(
         f"[bold]Training[/]  {used['trainer']} of {used['fusion']} on {training['device']}, "
-        f"folds {folds['k']} ({folds['kind']}), {_seeds(training['seed'], training['seeds'])}"
+        f"{_folds(folds)}, {_seeds(training['seed'], training['seeds'])}"
     )
-    for note in (*document["warnings"], *data["notes"]):
+    reasons = () if folds["planned"] else (f"no cross-validation: {folds['reason']}",)
+    for note in (*reasons, *document["warnings"], *data["notes"]):
         console.print(Text.assemble(("Note      ", "yellow"), note))
     console.print("[dim]Nothing was extracted or trained.[/]")

@@ -8,10 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mer_core.config import RunConfig
+from mer_core.data.dataset import ClipTable
 from mer_core.data.folds import FoldPlan, plan_folds
 from mer_core.errors import DataError, TooLittleDataError
 from mer_core.feature_set import FeatureSet, Fold
-from mer_core.workflows.features import UNLABELLED, any_present, learnable, take, without_streams
+from mer_core.workflows.data import clip_groups
+from mer_core.workflows.features import (
+    UNLABELLED,
+    any_present,
+    has_target,
+    label_indices,
+    learnable,
+    take,
+    value_table,
+    vote_shares,
+    without_streams,
+)
 
 if TYPE_CHECKING:
     from mer_core.aliases import IntArray
@@ -47,6 +59,26 @@ def plan_training(features: FeatureSet, config: RunConfig) -> tuple[IntArray, Fo
         learnable=learnable(chosen),
     )
     return rows, plan
+
+
+def expected_folds(table: ClipTable, config: RunConfig) -> FoldPlan:
+    """The folds over a table's labelled clips, before it is known which of them have features.
+
+    Raises:
+        TooLittleDataError: no label or value, or one class only.
+    """
+    clips = table.clips
+    labels = label_indices(clips, table.targets)
+    return plan_folds(
+        labels,
+        clip_groups(clips, config.folds.group),
+        [clip.split for clip in clips],
+        k=config.folds.k,
+        seed=config.seed,
+        kind=config.folds.kind,
+        classes=table.targets.classes,
+        learnable=has_target(labels, vote_shares(clips, table.targets), value_table(clips, table.targets)),
+    )
 
 
 def given_plan(features: FeatureSet, seed: int) -> tuple[IntArray, FoldPlan]:

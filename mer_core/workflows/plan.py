@@ -13,6 +13,7 @@ from mer_core.workflows.data import load_data
 from mer_core.workflows.extract import plan_extraction
 from mer_core.workflows.plan_fits import plan_fits
 from mer_core.workflows.preflight import check_start, protocol_gaps
+from mer_core.workflows.train import refuse_untrainable
 from mer_core.workflows.workspace import Workspace, pick_device
 
 
@@ -26,7 +27,8 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
     labelled = [c for c in table.clips if c.label and c.split not in ("test", "unlabelled")]
     check_start(config, table.targets, space.catalogue)
     found, uploads = plan_extraction(config, table, space)
-    fits = plan_fits(config, table, space)
+    folds = refuse_untrainable(table, config)
+    fits = plan_fits(config, table, space, folds)
     return {
         "data": {
             "source": config.data.source,
@@ -63,7 +65,7 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
         "training": {
             "fusion": config.fusion.model_dump(),
             "trainer": config.trainer.model_dump(),
-            "folds": config.folds.model_dump(),
+            "folds": {**config.folds.model_dump(), "planned": len(folds.folds), "reason": folds.reason},
             "seed": config.seed,
             "seeds": config.seeds,
             "device": pick_device(config.device),

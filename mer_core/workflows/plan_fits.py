@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mer_core.config import RunConfig
 from mer_core.data.dataset import ClipTable
-from mer_core.data.folds import plan_folds
+from mer_core.data.folds import FoldPlan
 from mer_core.engine import ExtractorJob
 from mer_core.engine.plan import POOLED_BYTES
-from mer_core.workflows.data import clip_groups
 from mer_core.workflows.features import label_indices
 from mer_core.workflows.jobs import build_jobs
 from mer_core.workflows.workspace import Workspace
@@ -20,13 +19,17 @@ from mer_core.workflows.workspace import Workspace
 GPU_OPERATIONS = 300e12
 """Floating-point operations per second that a large GPU reaches in half precision."""
 
+GIVEN = "given"
+"""What a fit is called that was made before."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedFits:
     """One supervised extractor: how often it is fitted, and how many clips pass through it for features.
 
-    ``operations`` are those of the forward passes, 0 where the plugin does not say; ``gpu_hours`` at
-    :data:`GPU_OPERATIONS`; ``bytes`` a guess of the features' size on disk.
+    ``learning`` and ``operations`` are those of the fits and of the forward passes for features, 0 where the plugin
+    does not say; ``learning_hours`` and ``gpu_hours`` the same at :data:`GPU_OPERATIONS`; ``bytes`` a guess of the
+    features' size on disk.
     """
 
     stream: str
@@ -35,7 +38,9 @@ class PlannedFits:
     fits: int
     clips: int
     forwards: int
+    learning: float
     operations: float
+    learning_hours: float
     gpu_hours: float
     bytes: int
 
@@ -44,25 +49,34 @@ class PlannedFits:
         return asdict(self)
 
 
-def plan_fits(config: RunConfig, table: ClipTable, space: Workspace) -> list[PlannedFits]:
-    """The fits of a run, by stream; nothing is fitted or looked up."""
+class _Fits(NamedTuple):
+    """Of which kind the fits are, how many clips each learns from, and how often a clip passes through one of them."""
+
+    kind: str
+    lessons: tuple[int, ...]
+    passes: int
+
+
+def plan_fits(config: RunConfig, table: ClipTable, space: Workspace, folds: FoldPlan) -> list[PlannedFits]:
+    """The fits of a run over ``folds``, by stream; nothing is fitted or looked up."""
     jobs, _ = build_jobs(config, space.catalogue, table.targets.classes)
-    return [_planned(job, config, table) for job in jobs if job.spec.supervised]
+    return [_planned(job, config, table, folds) for job in jobs if job.spec.supervised]
 
 
-def _planned(job: ExtractorJob, config: RunConfig, table: ClipTable) -> PlannedFits:
-    given = bool(config.streams[job.name].fitted)
-    kind, fits, models = ("given", 0, 1) if given else _fits(config, table)
-    forwards = len(table.clips) * models
-    each = operations(job)
+def _planned(job: ExtractorJob, config: RunConfig, table: ClipTable, folds: FoldPlan) -> PlannedFits:
+    fits = _Fits(GIVEN, (), 1) if config.streams[job.name].fitted else _fits(config, table, folds)
+    forwards = len(table.clips) * fits.passes
+    each, learning = operations(job), sum(learning_operations(job, clips) for clips in fits.lessons)
     return PlannedFits(
         stream=job.name,
         extractor=str(job.about["extractor"]),
-        crossfit=kind,
-        fits=fits,
+        crossfit=fits.kind,
+        fits=len(fits.lessons),
         clips=len(table.clips),
         forwards=forwards,
+        learning=learning,
         operations=each * forwards,
+        learning_hours=learning / GPU_OPERATIONS / 3600,
         gpu_hours=each * forwards / GPU_OPERATIONS / 3600,
         bytes=forwards * POOLED_BYTES,
     )
@@ -74,18 +88,24 @@ def operations(job: ExtractorJob) -> float:
     return float(told()) if callable(told) else 0.0
 
 
-def _fits(config: RunConfig, table: ClipTable) -> tuple[str, int, int]:
-    """Of which kind and how many the fits are, and how often each clip passes through one of them."""
-    clips = table.clips
-    splits = [clip.split for clip in clips]
-    labels = label_indices(clips, table.targets)
-    labels = np.where([split == "test" for split in splits], -1, labels)
-    choice = config.folds
-    plan = plan_folds(labels, clip_groups(clips, choice.group), splits, k=choice.k, seed=config.seed, kind=choice.kind)
-    folds = len(plan.folds)
-    if config.fitting.crossfit == "single" or not folds:
-        return "single", 1, 1
-    again = 1 if config.fitting.deploy == "refit" else 0  # one more, fitted to everything, for new clips
-    if config.fitting.crossfit == "nested":
-        return "nested", folds * (1 + config.fitting.inner) + again, folds + again
-    return "fold", folds + again, folds + again
+def learning_operations(job: ExtractorJob, clips: int) -> float:
+    """What the plugin says of a fit to so many clips: floating-point operations; 0 where it does not."""
+    told = getattr(job.options, "learning_operations", None)
+    return float(told(clips)) if callable(told) else 0.0
+
+
+def _fits(config: RunConfig, table: ClipTable, folds: FoldPlan) -> _Fits:
+    labels = label_indices(table.clips, table.targets)
+    tested = np.array([clip.split == "test" for clip in table.clips])
+    everything = int(((labels >= 0) & ~tested).sum())
+    kind, settings = config.fitting.crossfit, config.fitting
+    if kind == "single" or not folds.folds:
+        return _Fits("single", (everything,), 1)
+    lessons = tuple(int((labels[fold.train] >= 0).sum()) for fold in folds.folds)
+    again = (everything,) if settings.deploy == "refit" else ()  # one more, fitted to everything, for new clips
+    inner = tuple(part for whole in lessons for part in _inner(whole, settings.inner)) if kind == "nested" else ()
+    return _Fits(kind, (*lessons, *inner, *again), len(lessons) + len(again))
+
+
+def _inner(clips: int, parts: int) -> tuple[int, ...]:
+    return (clips * (parts - 1) // parts,) * parts

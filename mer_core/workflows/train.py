@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 from mer_core.blame import blame
 from mer_core.config import RunConfig
 from mer_core.data.dataset import ClipTable
-from mer_core.data.folds import FoldPlan, plan_folds
+from mer_core.data.folds import FoldPlan
 from mer_core.engine import ClipFailure
 from mer_core.errors import TooLittleDataError
 from mer_core.feature_set import FeatureSet
 from mer_core.protocols import Model, Progress
 from mer_core.registry import Catalogue
-from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
-from mer_core.workflows.features import has_target, label_indices, take, value_table, vote_shares
-from mer_core.workflows.folding import hide_test, plan_training
+from mer_core.workflows.features import take
+from mer_core.workflows.folding import expected_folds, hide_test, plan_training
 from mer_core.workflows.guarded import guard
 from mer_core.workflows.levels import fit_levels
 from mer_core.workflows.lost import failures_of, why_empty
@@ -107,26 +106,14 @@ def _example(what: str, first: ClipFailure) -> str:
     return _sentence(f"{what}; {first.id}: {first.reason}")
 
 
-def refuse_untrainable(table: ClipTable, config: RunConfig) -> None:
-    """Refuse, before hours of extraction, labels that no folds or model can be made of.
+def refuse_untrainable(table: ClipTable, config: RunConfig) -> FoldPlan:
+    """Refuse, before hours of extraction, labels that no model can be made of; else the folds that can be expected.
 
     Raises:
         TooLittleDataError: no label or value, or one class only; the table's remarks are part of the hint.
     """
-    clips = table.clips
-    groups = clip_groups(clips, config.folds.group)
-    labels = label_indices(clips, table.targets)
     try:
-        plan_folds(
-            labels,
-            groups,
-            [clip.split for clip in clips],
-            k=config.folds.k,
-            seed=config.seed,
-            kind=config.folds.kind,
-            classes=table.targets.classes,
-            learnable=has_target(labels, vote_shares(clips, table.targets), value_table(clips, table.targets)),
-        )
+        return expected_folds(table, config)
     except TooLittleDataError as error:
         raise TooLittleDataError(error.message, " ".join([error.hint, *map(_sentence, table.notes)])) from None
 

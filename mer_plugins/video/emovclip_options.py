@@ -91,6 +91,16 @@ class EmoVClipOptions(TuningOptions, ClipModel):
         prompts = self.tokens if self.scheme in ("vl", "ivlp", "vpt", "maple") and self.vision_depth else 0
         return self.frames * picture_operations(self.model, prompts)
 
+    def learning_operations(self, clips: int) -> float:
+        """The same for a fit to so many clips. The text tower's are not counted: they are few beside them.
+
+        Gradients cost as much as the features again, and once more where all weights are learnt.
+        """
+        held = round(self.inner * clips) if self.select == "inner" else 0
+        learnt = max(1, clips - held)
+        times = (3 if self.scheme == "full" else 2) + self.checkpointing
+        return self.epochs_of(-(-learnt // self.batch)) * (learnt * times + held) * self.operations()
+
 
 def picture_operations(model: str, prompts: int = 0) -> float:
     """Floating-point operations for one picture by CLIP's image tower, from the model's name; 0 if it does not tell."""
