@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mer_core.cli import flags
+from mer_core.cli.blocks import Data, Ending, Engine, Streams, Work, taking
 from mer_core.cli.gather import settings_of, workspace_of
 from mer_core.cli.output import print_json, print_note, stderr_console
 from mer_core.errors import UsageError
@@ -21,33 +21,14 @@ NAME = "extract"
 LONGEST_ID = 80
 
 
+@taking(Data, Streams, Work, Engine, Ending)
 def command(
     ctx: typer.Context,
-    data: flags.Data = None,
-    modalities: flags.Modalities = None,
-    extractor: flags.ExtractorFlag = None,
-    preset: flags.Preset = None,
-    language: flags.Language = None,
-    faces: flags.Faces = None,
-    deriver: flags.DeriverFlag = None,
-    transcribe: flags.Transcribe = None,
-    fitted: flags.FittedFlag = None,
-    option: flags.OptionFlag = None,
-    column: flags.Column = None,
-    label: flags.Label = None,
+    *,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Only every n-th clip, from the i-th.")] = None,
     frames: Annotated[bool, typer.Option("--frames", help="Keep frame-level features, not only statistics.")] = False,
-    config: flags.Config = None,
-    cache: flags.CacheFlag = None,
-    weights_dir: flags.WeightsDir = None,
-    device: flags.Device = None,
-    devices: flags.Devices = None,
-    workers: flags.Workers = None,
-    allow_upload: flags.AllowUpload = False,
-    strict: flags.Strict = False,
-    verify: flags.Verify = False,
-    retry_crashed: flags.Retry = False,
-    json: flags.Json = False,
+    strict: bool,
+    json: bool,
 ) -> None:
     """Extract features of every clip that lacks them. Safe to stop at any time and run again."""
     from mer_core.cli.progress import show_progress

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mer_core.cli import flags, target_flags
 from mer_core.cli import run as run_command
-from mer_core.cli import train as train_command
+from mer_core.cli.blocks import Data, Ending, Engine, Run, Streams, Table, Targets, Training, Work, taking
 from mer_core.cli.gather import settings_of, workspace_of
 from mer_core.errors import UsageError
 
@@ -59,62 +59,19 @@ Calibrate = Annotated[
 """Flags of a training that a search has not: they say where to go."""
 
 
+@taking(Data, Targets, Table, Streams, Training, Run, Work, Engine, Ending)
 def command(
     ctx: typer.Context,
-    data: flags.Data = None,
-    column: flags.Column = None,
-    label: flags.Label = None,
-    values: target_flags.Values = None,
-    votes: target_flags.Votes = None,
-    features: flags.Features = None,
-    streams: flags.Streams = None,
-    labels: train_command.Labels = None,
-    split: train_command.Split = None,
-    modalities: flags.Modalities = None,
-    extractor: flags.ExtractorFlag = None,
-    preset: flags.Preset = None,
-    language: flags.Language = None,
-    faces: flags.Faces = None,
-    deriver: flags.DeriverFlag = None,
-    transcribe: flags.Transcribe = None,
-    pooling: flags.Pooling = None,
-    option: flags.OptionFlag = None,
-    fusion: run_command.Fusion = None,
-    trainer: run_command.Trainer = None,
-    protocol: run_command.Protocol = None,
-    folds: run_command.Folds = None,
-    group: run_command.Group = None,
-    epochs: run_command.Epochs = None,
-    modality_dropout: run_command.ModalityDropout = None,
-    select: run_command.Select = None,
-    self_training: flags.SelfTraining = None,
-    pseudo_from: flags.PseudoFrom = None,
-    competition: flags.Competition = None,
-    transductive: flags.Transductive = None,
-    audit_labels: flags.AuditLabels = None,
-    crossfit: flags.Crossfit = None,
-    deploy: flags.Deploy = None,
-    fitted: flags.FittedFlag = None,
-    seed: flags.Seed = None,
+    *,
     trials: Trials = 50,
     search: SearchFlag = None,
     inner: Inner = 1,
     halving: Halving = 0,
     seeds: Seeds = None,
     calibrate: Calibrate = None,
-    out: run_command.Out = None,
-    config: flags.Config = None,
-    cache: flags.CacheFlag = None,
-    weights_dir: flags.WeightsDir = None,
-    device: flags.Device = None,
-    devices: flags.Devices = None,
-    workers: flags.Workers = None,
-    allow_upload: flags.AllowUpload = False,
-    strict: flags.Strict = False,
-    verify: flags.Verify = False,
-    retry_crashed: flags.Retry = False,
-    no_listeners: run_command.NoListeners = False,
-    json: flags.Json = False,
+    out: Path | None,
+    strict: bool,
+    json: bool,
 ) -> None:
     """Search options of fusion and trainer, scored on clips that had no part in the choice; go on after a kill."""
     from mer_core.cli.progress import show_progress
