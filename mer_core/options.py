@@ -103,10 +103,10 @@ def _explain(cls: type[Options], problem: Any, owner: str) -> str:
         close = difflib.get_close_matches(key, cls.model_fields, n=1)
         return f"no option {key!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
     if problem["type"] == "missing":
-        return f"the option {key} is required: -o {owner}.{key}=..."
+        return f"the option {key} is required: -o {owner}.{key}=VALUE"
     if problem["type"] in ("path_not_file", "path_not_directory"):
         what = "file" if problem["type"] == "path_not_file" else "folder"
-        return f"option {key}: there is no {what} {Path(problem['input']).absolute()}: -o {owner}.{key}=..."
+        return f"option {key}: there is no {what} {Path(problem['input']).absolute()}: -o {owner}.{key}={what.upper()}"
     own = problem.get("ctx", {}).get("error")
     return f"option {key}: {own or problem['msg'].lower()}"
 

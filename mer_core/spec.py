@@ -63,6 +63,7 @@ class PluginSpec:
         version: raise it whenever the plugin's *outputs* change; cached results then expire.
         requires: import names that must be installed, e.g. ``("onnxruntime",)``.
         install: the exact command that installs what is missing.
+        needs: what else it wants, beside packages, labels and weights, in a word or two each: ``("a server",)``.
         licence: licence of the code, where it is not the distribution's.
         weights_licence: licence of the weights it loads, empty if it has none.
         weights: the published weights among which its option ``model`` chooses, the default first.
@@ -78,6 +79,7 @@ class PluginSpec:
     version: str = "1"
     requires: tuple[str, ...] = ()
     install: str = ""
+    needs: tuple[str, ...] = ()
     licence: str = ""
     weights_licence: str = ""
     weights: tuple[Weights, ...] = ()
@@ -244,10 +246,11 @@ def check_spec(spec: PluginSpec) -> None:
 
 
 def _check_requires(spec: PluginSpec) -> None:
-    requires: Any = spec.requires
-    if isinstance(requires, str):
-        raise PluginError(f"{spec.name}: requires is a text, not a tuple.", f"Write requires=({requires!r},).")
-    for name in requires:
+    given: dict[str, Any] = {"requires": spec.requires, "needs": spec.needs}
+    for field_name, value in given.items():
+        if isinstance(value, str):
+            raise PluginError(f"{spec.name}: {field_name} is a text, not a tuple.", f"Write {field_name}=({value!r},).")
+    for name in spec.requires:
         if not all(part.isidentifier() for part in name.split(".")):
             hint = "Import names go there, such as 'sklearn' for the package scikit-learn."
             raise PluginError(f"{spec.name}: requires has {name!r}, which cannot be imported.", hint)

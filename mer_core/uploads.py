@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mer_core.errors import UsageError
+from mer_core.errors import EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
     from mer_core.registry import Catalogue
 
 PERMISSION = "allow_upload"
 """Name of the option by which a plugin is permitted to send something. It changes no fingerprint."""
+
+LEAST = 0.01
+"""The smallest cost that is told as a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,10 @@ class Outlook:
         characters: length of all that is sent.
         tokens: estimate of what a language model counts.
         cost: estimate, in the currency of the prices; None if unknown.
+        currency: sign of that currency, where it is known.
+        basis: whose prices these are where the user gave none, and of when: ``at X's list price of May 2024``.
         prices: options that make the cost known.
+        unset: the environment variable that sending needs and that is not set; empty if nothing is lacking.
         instead: a sentence on how to do without.
     """
 
@@ -42,7 +48,10 @@ class Outlook:
     characters: int = 0
     tokens: int = 0
     cost: float | None = None
+    currency: str = ""
+    basis: str = ""
     prices: tuple[str, ...] = ()
+    unset: str = ""
     instead: str = ""
 
 
@@ -69,28 +78,42 @@ class Upload:
     def told(self, verb: str) -> str:
         """The outlook in words."""
         found = self.outlook
+        if not self.any:
+            return f"{self.plugin} {verb} nothing to {found.host}: {self._known()}"
         things = f"{found.new:,} {found.what}{'' if found.new == 1 else 's'}"
         size = f"{found.characters:,} characters in all, about {found.tokens:,} tokens, {self._cost()}"
         more = f", and what is recognised in {self.unheard:,} clips without text," if self.unheard else ""
-        return f"{self.plugin} {verb} {things}{more} to {found.host} ({size}); {found.cached:,} are cached"
+        known = f"{found.cached:,} {'is' if found.cached == 1 else 'are'} cached"
+        return f"{self.plugin} {verb} {things}{more} to {found.host} ({size}); {known}"
+
+    def _known(self) -> str:
+        """Why there is nothing to send."""
+        n, what = self.outlook.cached, self.outlook.what
+        if not n:
+            return f"there is no {what} to send"
+        return f"the answer to the only {what} is cached" if n == 1 else f"the answers to all {n:,} {what}s are cached"
 
     def _cost(self) -> str:
-        if self.outlook.cost is not None:
-            return f"cost about {self.outlook.cost:.2f}"
+        found = self.outlook
+        if found.cost is not None:
+            little = 0 < found.cost < LEAST / 2
+            amount = f"{'less than' if little else 'about'} {found.currency}{max(found.cost, little * LEAST):,.2f}"
+            return f"{found.basis}: {amount}" if found.basis else f"cost {amount}"
         names = " and ".join(f"{self.plugin}.{name}" for name in self.outlook.prices)
         return f"cost unknown: set {names}" if names else "cost unknown"
 
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
         found = self.outlook
-        names = ("host", "what", "new", "cached", "characters", "tokens", "cost")
+        lacking = ([] if self.permitted else ["--allow-upload"]) + ([found.unset] if found.unset else [])
+        names = ("host", "what", "new", "cached", "characters", "tokens", "cost", "currency", "basis", "unset")
         facts = {name: getattr(found, name) for name in names}
         return {
             "plugin": self.plugin,
             **facts,
             "unheard": self.unheard,
             "permitted": self.permitted,
-            "told": f"{self}." + ("" if self.permitted or not self.any else " It needs --allow-upload."),
+            "told": f"{self}." + (f" It needs {' and '.join(lacking)}." if lacking and self.any else ""),
         }
 
 
@@ -104,12 +127,20 @@ def refuse_uploads(uploads: Sequence[Upload]) -> None:
 
     Raises:
         UsageError: saying what would be sent, where to, how much of it, and how to permit it or do without.
+        EnvironmentProblem: it is permitted, and a variable that sending needs is not set.
     """
     refused = [one for one in uploads if one.any and not one.permitted]
     if refused:
         instead = dict.fromkeys(one.outlook.instead for one in refused)
         hint = ["Permit it with --allow-upload (in Python: allow_upload=True).", *filter(None, instead)]
         raise UsageError(f"{'; '.join(map(str, refused))}.", " ".join(hint))
+    for one in uploads:
+        if one.any and one.outlook.unset:
+            found = one.outlook
+            raise EnvironmentProblem(
+                f"{one.plugin}: {found.host} wants a key, and {found.unset} is not set.",
+                f"Set {found.unset}. {found.instead}".strip(),
+            )
 
 
 def permitted(values: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:

@@ -58,6 +58,19 @@ def test_list_has_a_line_for_each_plugin_under_its_kind(capsys: pytest.CaptureFi
     ]
 
 
+def test_list_says_what_plugins_need(capsys: pytest.CaptureFixture[str]) -> None:
+    """Labels, weights, an extra to be installed, and whatever else the spec names."""
+    rows = {row["name"]: row["needs"] for row in json.loads(mer(capsys, "list", "--json")[1])["plugins"]}
+    assert rows["emovclip"] == ["labels", "weights 1.7 GB"]
+    assert rows["baichuan"] == ["weights 26.5 GB", "extra baichuan"]
+    assert rows["egemaps"] == ["extra egemaps"]
+    assert rows["openface"] == ["OpenFace or its output"]
+    assert rows["gpt-ranking"] == ["server or table"]
+    assert rows["haar"] == []
+    (line,) = (line for line in mer(capsys, "list", "--kind", "deriver")[1].splitlines() if "gpt-ranking" in line)
+    assert "ready   server or table" in line
+
+
 def test_list_of_one_kind(capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(mer(capsys, "list", "--kind", "fusion", "--json")[1])
     assert {"attention", "concat"} <= {row["name"] for row in document["plugins"]}

@@ -37,10 +37,10 @@ def test_paths_are_saved_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_what_is_required_or_not_there_is_named_with_the_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(OptionError, match=r"mine: the option weights is required: -o mine.weights=\.\.\."):
+    with pytest.raises(OptionError, match=r"mine: the option weights is required: -o mine.weights=VALUE\. See"):
         validate(Files, {}, "mine")
-    with pytest.raises(OptionError, match=rf"there is no file {tmp_path}/w.bin: -o mine.weights="):
+    with pytest.raises(OptionError, match=rf"there is no file {tmp_path}/w.bin: -o mine.weights=FILE\. See"):
         validate(Files, {"weights": "w.bin"}, "mine")
     (tmp_path / "w.bin").write_bytes(b"")
-    with pytest.raises(OptionError, match=rf"there is no folder {tmp_path}/gone: -o mine.folder="):
+    with pytest.raises(OptionError, match=rf"there is no folder {tmp_path}/gone: -o mine.folder=FOLDER\. See"):
         validate(Files, {"weights": "w.bin", "folder": "gone"}, "mine")

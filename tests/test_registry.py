@@ -69,6 +69,7 @@ def test_missing_package_names_the_install_line() -> None:
         (extractor("no-class", target="collections"), "not 'module:Class'"),
         (extractor("no-target", target=None), "has no attribute 'count'"),
         (extractor("text", requires="onnxruntime"), "requires is a text, not a tuple"),
+        (extractor("text", needs="a server"), "needs is a text, not a tuple"),
         (extractor("package", requires=("scikit-learn",)), "'scikit-learn', which cannot be imported"),
         (extractor("older-api", api=0), "plugin API 0"),
     ],

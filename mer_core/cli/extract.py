@@ -70,6 +70,7 @@ def account(found: Extraction) -> dict[str, object]:
         "extracted": report.extracted,
         "reused": report.reused,
         "missing": {stream: len(reasons) for stream, reasons in report.missing.items()},
+        **({"remarks": list(found.remarks)} if found.remarks else {}),
         "failures": [{"id": f.id, "stage": f.stage, "reason": f.reason} for f in report.failures],
         **({"transcripts": found.transcripts.model_dump()} if found.transcripts else {}),
         "seconds": report.seconds,
@@ -92,7 +93,7 @@ def _print(found: Extraction) -> None:
     print_failures(report.failures)
     from mer_core.workflows.transcripts import told
 
-    for warning in (*found.warnings, *told(found.transcripts)):
+    for warning in (*found.remarks, *found.warnings, *told(found.transcripts)):
         print_note(warning)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,15 +49,23 @@ def entry_row(catalogue: Catalogue, entry: Entry) -> dict[str, Any]:
     }
 
 
+EXTRA = re.compile(r"\[([\w.,-]+)\]")
+"""The extra of a distribution in an install line."""
+
+
 def needs(spec: PluginSpec) -> list[str]:
-    """What the plugin wants beside packages: labels to learn from, weights with the size of the default ones."""
+    """What the plugin wants beside the usual packages.
+
+    That is labels to learn from, weights with the size of the default ones, the extra with which packages are
+    installed, and what the spec itself says.
+    """
     from mer_core.report.words import size
 
     found = ["labels"] if getattr(spec, "supervised", False) else []
     if spec.weights:
         known = spec.weights[0].bytes
         found.append(f"weights {size(known)}" if known else "weights")
-    return found
+    return [*found, *(f"extra {name}" for name in EXTRA.findall(spec.install)), *spec.needs]
 
 
 def problem_row(problem: Problem) -> dict[str, Any]:

@@ -70,6 +70,19 @@ class Transcripts(Part):
     model: str = ""
 
 
+class Artefact(Part):
+    """Something derived from clips that extractors read: faces, rankings."""
+
+    name: str
+    deriver: str
+    version: str = ""
+    n: int
+    """Clips that have it."""
+    failed: int = 0
+    """Clips of which it could not be made; the next run tries them again."""
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 class FoldFacts(Part):
     """The split plan; ``sizes`` are the clips of each fold as (trained on, scored)."""
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from mer_core.report import charts, values, words
 from mer_core.report.causes import causes
-from mer_core.report.facts import FoldFacts, ModelFacts, Stream
+from mer_core.report.facts import Artefact, FoldFacts, ModelFacts, Stream
 from mer_core.report.model import RunReport
 from mer_core.report.rivals import difference, score
 from mer_core.report.sections import Section
@@ -131,12 +131,19 @@ def _facts(report: RunReport) -> dict[str, str]:
         "Unlabelled": f"{data.n_unlabelled:,}",
         "Test": f"{data.n_test:,}" if data.n_test else "no test split",
         **({"Text": words.transcripts(report.transcripts)} if report.transcripts else {}),
+        **{f"With {one.name}": _artefact(one) for one in report.artefacts},
         "Media decoded in this run": words.duration(data.media_seconds) if data.media_seconds else "none",
         "Speakers" if data.group in (None, "speaker") else f"Groups ({data.group})": (
             f"{data.n_groups:,}" if data.n_groups else "not given"
         ),
     }
     return {**facts, "Folds": _folds(report)}
+
+
+def _artefact(found: Artefact) -> str:
+    """``21, made by gpt-ranking@mer-toolkit v1; failed for 2``."""
+    failed = f"; failed for {found.failed:,}" if found.failed else ""
+    return f"{found.n:,}, made by {found.deriver} v{found.version}{failed}"
 
 
 def _folds(report: RunReport) -> str:

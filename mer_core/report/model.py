@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from mer_core.errors import DataError
 from mer_core.files import write_text, writing
 from mer_core.report.facts import (
+    Artefact,
     Data,
     FailedClip,
     FoldFacts,
@@ -62,6 +63,8 @@ class RunReport(Part):
     data: Data
     presence: tuple[Presence, ...] = ()
     streams: tuple[Stream, ...] = ()
+    artefacts: tuple[Artefact, ...] = ()
+    """What derivers made for the streams, transcripts left out."""
     transcripts: Transcripts | None = None
     """None where texts are those of the data."""
     folds: FoldFacts | None = None

@@ -23,6 +23,7 @@ from mer_core.report.rivals import rivals
 from mer_core.report.sections import Metrics
 from mer_core.report.values import value_score, vote_score
 from mer_core.spec import ExtractorSpec, digest
+from mer_core.workflows.artefacts import artefacts
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import any_present, learnable, present_modalities
@@ -80,6 +81,7 @@ def build_report(
             _reasons(extraction),
         ),
         streams=_streams(config, learning, space),
+        artefacts=tuple(artefacts(extraction, space.catalogue)),
         transcripts=extraction.transcripts,
         folds=build.fold_facts(training.plan) if training.plan.folds else None,
         model=build.model_facts(
@@ -93,7 +95,7 @@ def build_report(
         timing={**log.timing, "total": log.seconds},
         files=dict(files),
         warnings=(
-            *extraction.warnings,
+            *(*extraction.remarks, *extraction.warnings),
             *(f"No zero-shot score of {one.stream}: {one.reason}" for one in scores.untrained if one.reason),
             *(f"No model was trained on {one.modality} alone: {one.reason}" for one in scores.alone if one.reason),
             *protocol_gaps(config, space.catalogue),

@@ -28,6 +28,7 @@ from mer_core.workflows.fitted import with_state
 from mer_core.workflows.given import given_streams
 from mer_core.workflows.jobs import Jobs, build_jobs
 from mer_core.workflows.lost import why_empty
+from mer_core.workflows.remarks import find_remarks
 from mer_core.workflows.transcripts import count_transcripts
 from mer_core.workflows.uploads import announce_uploads, find_uploads
 from mer_core.workflows.workspace import Workspace, open_workspace, pick_device, pick_devices
@@ -39,7 +40,7 @@ class Extraction:
 
     ``about`` says by stream and by artefact what its fingerprint digests; ``transcripts`` counts machine-made texts
     where clips without text are transcribed. ``learners`` are supervised extractors, whose streams
-    are not there yet.
+    are not there yet. ``remarks`` are what plugins said of the clips beforehand.
     """
 
     config: RunConfig
@@ -48,6 +49,7 @@ class Extraction:
     report: ExtractReport
     fingerprints: dict[str, str]
     warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     uploads: tuple[Upload, ...] = ()
     transcripts: Transcripts | None = None
@@ -104,6 +106,7 @@ def extract_clips(
     jobs, learners = part_learners(config, jobs, learning)
     store = FeatureStore(space.cache.features)
     settings = engine_settings(config, space, shard, keep_frames)
+    remarks = find_remarks(built, table.clips)
     uploads = find_uploads(built, table.clips, store, settings)
     announce_uploads(uploads, space)
     groups = clip_groups(table.clips, config.folds.group)
@@ -116,6 +119,7 @@ def extract_clips(
         report=report,
         fingerprints={job.name: job.fingerprint for job in everything},
         warnings=tuple(warnings),
+        remarks=remarks,
         about={job.name: job.about for job in (*everything, *derivers.values())},
         uploads=uploads,
         transcripts=count_transcripts(config, table.clips, report, space.catalogue),
@@ -151,12 +155,17 @@ def part_learners(
     return [with_state(job, load_state(Path(given[job.name]))) if job.name in given else job for job in jobs], []
 
 
-def plan_extraction(config: RunConfig, table: ClipTable, space: Workspace) -> tuple[ExtractPlan, tuple[Upload, ...]]:
-    """What :func:`extract_clips` would do, and what it would send, without doing it; supervised extractors left out."""
+Forecast = tuple[ExtractPlan, tuple[Upload, ...], tuple[str, ...]]
+"""What would be done, what would be sent, and what plugins remark on the clips."""
+
+
+def plan_extraction(config: RunConfig, table: ClipTable, space: Workspace) -> Forecast:
+    """What :func:`extract_clips` would do, without doing it; supervised extractors left out."""
     jobs, derivers = built = build_jobs(config, space.catalogue, table.targets.classes)
+    remarks = find_remarks(built, table.clips)
     store, settings = FeatureStore(space.cache.features), engine_settings(config, space)
     plan = plan_engine(table.clips, part_learners(config, jobs, True)[0], derivers, store, settings)
-    return plan, find_uploads(built, table.clips, store, settings)
+    return plan, find_uploads(built, table.clips, store, settings), remarks
 
 
 def engine_settings(

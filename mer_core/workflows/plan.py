@@ -26,7 +26,7 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
     table = load_data(config.data, space)
     labelled = [c for c in table.clips if c.label and c.split not in ("test", "unlabelled")]
     check_start(config, table.targets, space.catalogue)
-    found, uploads = plan_extraction(config, table, space)
+    found, uploads, remarks = plan_extraction(config, table, space)
     folds = refuse_untrainable(table, config)
     fits = plan_fits(config, table, space, folds)
     return {
@@ -70,7 +70,7 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
             "seeds": config.seeds,
             "device": pick_device(config.device),
         },
-        "warnings": list(protocol_gaps(config, space.catalogue)),
+        "warnings": [*remarks, *protocol_gaps(config, space.catalogue)],
     }
 
 
@@ -84,7 +84,7 @@ def refuse_unextracted(config: RunConfig, space: Workspace) -> None:
     Raises:
         DataError: naming the streams and how many clips lack them.
     """
-    found, _ = plan_extraction(config, load_data(config.data, space), space)
+    found, _, _ = plan_extraction(config, load_data(config.data, space), space)
     open_streams = [
         f"{name} ({count(part.extract, 'clip')})"
         for name, part in found.streams.items()

@@ -111,7 +111,11 @@ def predict(
         values=pipeline.model.targets.values,
         predictions=tuple(_placed(one, shown[one.id], windowed) for one in answers),
         failures=(*failures, *found.report.failures, *unusable(complete, found.report)),
-        warnings=(*tell_otherwise(pipeline, built[0], built[1].get(TRANSCRIPT)), *told(found.transcripts)),
+        warnings=(
+            *found.remarks,
+            *tell_otherwise(pipeline, built[0], built[1].get(TRANSCRIPT)),
+            *told(found.transcripts),
+        ),
     )
 
 

@@ -37,6 +37,7 @@ from mer_core.workflows.predictions import Row, write_predictions
 from mer_core.workflows.preflight import check_start
 from mer_core.workflows.pseudo_labels import FILE as PSEUDO_LABELS
 from mer_core.workflows.pseudo_labels import audit_labels, write_pseudo_labels
+from mer_core.workflows.remarks import announce_remarks
 from mer_core.workflows.run_rows import prediction_rows
 from mer_core.workflows.run_targets import RunTargets, run_targets
 from mer_core.workflows.scoring import NO_FOLD, OutOfFold, ensemble, out_of_fold, score_held_out, score_rows
@@ -150,6 +151,7 @@ def _work(
         check_start(config, table.targets, space.catalogue)
         built = build_jobs(config, space.catalogue, table.targets.classes)
         given_states(config, built[0])
+        announce_remarks(built, table.clips, space)
     with log.stage("extract", clips=len(table.clips)):
         extraction = extract_clips(config, table, space, built=built, learning=True)
         for upload in extraction.uploads:

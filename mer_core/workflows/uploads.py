@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mer_core.engine import EngineSettings, unanswered
 from mer_core.engine.lookup import order_derivers
@@ -24,16 +25,25 @@ def find_uploads(
         return ()
     waiting = unanswered(clips, readers, derivers, store, settings)
     asked = [job for job in (*readers, *derivers.values()) if sends(job.options) and job.name in waiting]
-    return tuple(upload for job in asked if (upload := _upload(job, waiting[job.name])))
+    part, parts = settings.shard or (1, 1)
+    own = clips[part - 1 :: parts]
+    return tuple(upload for job in asked if (upload := _upload(job, waiting[job.name], own)))
 
 
-def _upload(job: Job, clips: Sequence[Clip]) -> Upload | None:
-    outlook: Outlook | None = job.options.outlook(clips)
-    if outlook is None:
+def _upload(job: Job, clips: Sequence[Clip], own: Sequence[Clip]) -> Upload | None:
+    """What it sends for ``clips``, those of its ``own`` that it has to answer still."""
+    outlook, whole = job.options.outlook(clips), job.options.outlook([clip for clip in own if job.wants(clip)])
+    if outlook is None or whole is None:
         return None
+    outlook = _counted(outlook, whole)
     permitted = bool(getattr(job.options, PERMISSION, False))
     unheard = sum(job.of(clip).heard for clip in clips)
     return Upload(plugin=job.spec.name, outlook=outlook, permitted=permitted, unheard=unheard)
+
+
+def _counted(outlook: Outlook, whole: Outlook) -> Outlook:
+    """With all that need not be sent as cached: answers may be known to the plugin, or be stored as features."""
+    return replace(outlook, cached=max(outlook.cached, whole.new + whole.cached - outlook.new))
 
 
 def announce_uploads(uploads: Sequence[Upload], space: Workspace) -> None:
@@ -41,6 +51,7 @@ def announce_uploads(uploads: Sequence[Upload], space: Workspace) -> None:
 
     Raises:
         UsageError: something of it is not permitted.
+        EnvironmentProblem: something that sending needs is not there.
     """
     refuse_uploads(uploads)
     for upload in uploads:

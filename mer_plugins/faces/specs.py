@@ -34,6 +34,7 @@ DERIVERS = [
         produces="faces",
         inputs={"frames": FramesInput(stream=True)},
         per_thread=True,
+        needs=("OpenFace or its output",),
         weights_licence="OpenFace itself: academic, non-commercial (not part of mer)",
     ),
 ]

@@ -15,12 +15,11 @@ import numpy as np
 
 from mer_core.plugin import Derived, EnvironmentProblem, Failure, Missing, Sample
 from mer_plugins.text.ranking_answers import Answers
-from mer_plugins.text.ranking_options import OPENAI, RankingOptions
+from mer_plugins.text.ranking_options import KEY_VARIABLE, RankingOptions
 from mer_plugins.text.ranking_parse import Ranking, parse
 from mer_plugins.text.ranking_prompt import filled
 from mer_plugins.text.ranking_table import RankingTable
 
-KEY_VARIABLE = "OPENAI_API_KEY"
 STAGE = "ranking"
 Answer = Derived | Missing | Failure
 
@@ -136,6 +135,6 @@ def refusal(options: RankingOptions) -> Refusal | None:
             "Permit it with --allow-upload, read rankings from a table with "
             "-o gpt-ranking.ranker=file, or do without them: -o gpt-ranking.ranker=none.",
         )
-    if options.base_url.rstrip("/") == OPENAI and not os.environ.get(KEY_VARIABLE):
+    if options.lacks_key:
         return Refusal(f"{options.host} wants a key, and {KEY_VARIABLE} is not set", f"Set {KEY_VARIABLE}.")
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from mer_core.plugin import Clip, Field, OptionError, Options, Outlook, content_
 from mer_plugins.text.ranking_prompt import MER2024, PROMPTS, names, version
 
 OPENAI = "https://api.openai.com/v1"
+KEY_VARIABLE = "OPENAI_API_KEY"
 
 
 class RankingOptions(Options):
@@ -35,9 +37,9 @@ class RankingOptions(Options):
     prompt: str = PROMPTS["zh"]
     """What is asked: {text} is the transcript, {labels} and {count} the classes. By default in the language above."""
     price_in: float | None = Field(default=None, ge=0)
-    """Price of a million tokens that are sent, in any currency, so that the cost can be told beforehand."""
+    """Price of a million tokens that are sent, in any currency; without prices, OpenAI's list price of some month."""
     price_out: float | None = Field(default=None, ge=0)
-    """Price of a million tokens that are answered."""
+    """Price of a million tokens that are answered. With both prices, the cost can be told beforehand."""
     concurrency: int = Field(default=8, ge=1, le=64)
     """Questions that are asked at once."""
     tries: int = Field(default=5, ge=1, le=20)
@@ -103,6 +105,16 @@ class RankingOptions(Options):
         return urlsplit(self.base_url).netloc
 
     @property
+    def at_openai(self) -> bool:
+        """Whether OpenAI itself is asked."""
+        return self.base_url.rstrip("/") == OPENAI
+
+    @property
+    def lacks_key(self) -> bool:
+        """Whether the server wants a key and there is none; another one than OpenAI's may want none."""
+        return self.at_openai and not os.environ.get(KEY_VARIABLE)
+
+    @property
     def prompt_version(self) -> str:
         """Stands for all of the prompt but the transcript."""
         return version(self.prompt, self.ranked, self.language)
@@ -125,3 +137,16 @@ class RankingOptions(Options):
         from mer_plugins.text.ranking_outlook import outlook
 
         return outlook(self, [clip.text or "" for clip in clips]) if self.ranker == "openai" else None
+
+    def remarks(self, clips: Sequence[Clip]) -> tuple[str, ...]:
+        """How many clips the table lacks.
+
+        Raises:
+            OptionError: it lacks all of them, or cannot be read.
+        """
+        if self.ranker != "file" or self.table is None:
+            return ()
+        from mer_plugins.text.ranking_gaps import gaps
+        from mer_plugins.text.ranking_table import RankingTable
+
+        return gaps(RankingTable(self.table, self.ranked), clips)

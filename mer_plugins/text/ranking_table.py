@@ -27,13 +27,24 @@ class RankingTable:
                 if row.get(key):
                     self._rows["text" if key == "text" else "id", str(row[key]).strip()] = str(row["ranking"] or "")
 
+    def keys(self, kind: str) -> list[str]:
+        """What its rows are for: clips (``id``) or transcripts (``text``), in the order of the rows."""
+        return [key for found, key in self._rows if found == kind]
+
+    def has(self, clip: str, text: str) -> bool:
+        """Whether there is a row for the clip."""
+        return self._row(clip, text) is not None
+
     def __call__(self, clip: str, text: str) -> Ranking | str:
-        """The clip's ranking, or why there is none. Its id goes before its text."""
-        found = self._rows.get(("id", clip))
-        found = self._rows.get(("text", text.strip())) if found is None else found
+        """The clip's ranking, or why there is none; empty where it has no row. Its id goes before its text."""
+        found = self._row(clip, text)
         if found is None:
             return ""
         return parse(found, self._classes, fewest=1) or f"what {self.path.name} says is no ranking of the classes"
+
+    def _row(self, clip: str, text: str) -> str | None:
+        found = self._rows.get(("id", clip))
+        return self._rows.get(("text", text.strip())) if found is None else found
 
 
 def _rows(path: Path) -> Sequence[Mapping[str, str | None]]:

@@ -62,5 +62,6 @@ RANKERS = [
         produces="ranking",
         inputs={"text": TextInput()},
         requires=("openai",),
+        needs=("server or table",),
     ),
 ]
