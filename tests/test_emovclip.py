@@ -86,7 +86,7 @@ def test_1_4_frames_that_are_asked_for() -> None:
     assert EmoVClipOptions(frames=8, jitter=1).inputs()["frames"] == FramesInput(count=8, max_side=480)
 
 
-def test_defaults_are_those_of_the_paper() -> None:
+def test_1_1_defaults_are_those_of_the_paper() -> None:
     options = EmoVClipOptions()
     plan = options.plan()
     assert (plan.scheme, plan.tokens, plan.vision_depth, plan.text_depth) == ("vl", 4, 12, 12)

@@ -221,7 +221,7 @@ def test_more_layers_than_the_model_has_are_refused(shelf: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "norm"), FAMILY)
-def test_a_clip_gives_the_same_alone_and_in_a_batch(
+def test_6_5_a_clip_gives_the_same_alone_and_in_a_batch(
     shelf: Any, name: str, norm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(BUDGET, "cpu", 100 * RATE)
@@ -243,7 +243,7 @@ def test_batches_are_of_similar_length_and_bounded() -> None:
     assert list(by_length([], 300, 0.1)) == []
 
 
-def test_too_short_silent_and_broken_sound(shelf: Any) -> None:
+def test_6_8_too_short_silent_and_broken_sound(shelf: Any) -> None:
     extractor = make("hubert", shelf("hubert", "layer"))
     broken = noise(0.5)
     broken[100] = np.nan

@@ -79,7 +79,7 @@ def frames(height: int, width: int, count: int = 2) -> Any:
 
 
 @pytest.mark.parametrize("size", [(50, 90), (90, 50), (33, 33), (480, 270)])
-def test_the_middle_of_kept_frames_is_the_view_of_features(size: tuple[int, int]) -> None:
+def test_1_3_the_middle_of_kept_frames_is_the_view_of_features(size: tuple[int, int]) -> None:
     """What epochs are chosen on is, to the last bit, what features are made of."""
     images = frames(*size)
     kept = np.stack([kept_recipe(RECIPE, 32).cut(image) for image in images])
@@ -323,7 +323,7 @@ def test_without_an_inner_part_the_last_epoch_is_kept() -> None:
 
 
 @pytest.mark.parametrize("mixing", [None, Mixing(0.8, 1.0)])
-def test_parts_of_a_step_change_nothing_but_rounding(mixing: Mixing | None) -> None:
+def test_1_3_parts_of_a_step_change_nothing_but_rounding(mixing: Mixing | None) -> None:
     samples, labels = clips()
     learnt = []
     for at_once in (1, 4, 6):
@@ -350,7 +350,7 @@ def test_classes_are_encoded_once_per_step() -> None:
         torch.testing.assert_close(alone.trained()[name], value, atol=1e-4, rtol=1e-4)
 
 
-def test_one_step_is_that_of_a_plain_loop() -> None:
+def test_1_3_one_step_is_that_of_a_plain_loop() -> None:
     """Cross-entropy with smoothing of the whole batch at once, AdamW, clipped gradients: torch's own."""
     samples, labels = clips(6)
     plain = Jitter(0, 0, 0, 0, False)
