@@ -154,6 +154,11 @@ def test_5_4_biases_fall_with_the_distance_and_hide_what_comes_later() -> None:
     found = bias(torch.tensor([0.5]), 3)[0]
     inf = float("inf")
     assert found.tolist() == [[0, -inf, -inf], [-0.5, 0, -inf], [-1, -0.5, 0]]
+    far = bias(torch.tensor([0.3]), 1500)[0, -1]
+    assert far.dtype == torch.float32
+    torch.testing.assert_close(far[-3:], torch.tensor([-0.6, -0.3, 0.0]))
+    coarse = (0.3 * torch.arange(1500.0)).half()
+    assert coarse[-1] - coarse[-2] == 0.25  # what slope times key comes to in half precision
     scores = torch.randn(1, 3, 3, generator=torch.Generator().manual_seed(0))
     absolute = torch.tensor([0.5])[:, None, None] * torch.arange(3.0) + torch.full((3, 3), -inf).triu(1)
     torch.testing.assert_close((scores + found).softmax(-1), (scores + absolute).softmax(-1))
@@ -167,8 +172,57 @@ def test_5_4_parameters_of_the_published_model() -> None:
     assert not shape.rotary
     expected = shape.expected()
     assert len(expected) + 1 == 283  # and the output head
-    assert expected["model.layers.39.self_attn.W_pack.weight"] == (15360, 5120)
+    assert {name: size for name, size in expected.items() if "layers.39" in name or "layers" not in name} == {
+        "model.embed_tokens.weight": (64000, 5120),
+        "model.norm.weight": (5120,),
+        "model.layers.39.self_attn.W_pack.weight": (15360, 5120),
+        "model.layers.39.self_attn.o_proj.weight": (5120, 5120),
+        "model.layers.39.mlp.gate_proj.weight": (13696, 5120),
+        "model.layers.39.mlp.up_proj.weight": (13696, 5120),
+        "model.layers.39.mlp.down_proj.weight": (5120, 13696),
+        "model.layers.39.input_layernorm.weight": (5120,),
+        "model.layers.39.post_attention_layernorm.weight": (5120,),
+    }
     assert sum(np.prod(size) for size in expected.values()) + 64000 * 5120 == shape.parameters
+
+
+def test_5_4_the_vocabulary_of_baichuan2_is_read_from_its_config() -> None:
+    published = {"vocab_size": 125_696, "hidden_size": 5120, "intermediate_size": 13696, "num_hidden_layers": 40}
+    config = {**published, "num_attention_heads": 40, "model_max_length": 4096, "architectures": [ALIBI]}
+    shape = Shape._of(Path(), config)
+    assert shape.expected()["model.embed_tokens.weight"] == (125_696, 5120)
+    assert shape.parameters == 13_264_901_120 + 2 * (125_696 - 64_000) * 5120
+    assert not shape.rotary
+
+
+def test_5_4_no_feature_passes_the_normalised_head_of_baichuan2(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same layers under a larger vocabulary, whose head has rows of another length or is not there at all."""
+    read: list[str] = []
+    plain = Checkpoint.read
+    monkeypatch.setattr(Checkpoint, "read", lambda self, names: plain(self, _noted(names, read)))
+    state, more = weights(CONFIG), torch.ones(60, SIZE["hidden_size"])
+    state["model.embed_tokens.weight"] = torch.cat([state["model.embed_tokens.weight"], more])
+    head = torch.nn.functional.normalize(torch.cat([state.pop("lm_head.weight"), more]))
+    expected = features(make(folder), SHORT[0])[0].values
+    for name, held in (("normed", {"lm_head.weight": head}), ("scaled", {"lm_head.weight": 9 * head}), ("none", {})):
+        place = tmp_path / name
+        config = {**CONFIG, "vocab_size": 188, "architectures": [ALIBI], "z_loss_weight": 0}
+        write(place, {"config.json": config})
+        sharded(place, {**state, **held})
+        (place / "tokenizer.model").write_bytes((folder / "tokenizer.model").read_bytes())
+        extractor = make(place)
+        assert extractor.shape.vocabulary == 188
+        np.testing.assert_array_equal(features(extractor, SHORT[0])[0].values, expected)
+    assert "model.norm.weight" in read
+    assert "lm_head.weight" not in read
+
+
+def _noted(names: Any, read: list[str]) -> list[str]:
+    found = list(names)
+    read.extend(found)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -240,6 +294,8 @@ def test_5_4_sentencepiece_reads_back_what_it_wrote(folder: Path) -> None:
 def test_5_4_a_first_token_is_read_and_left_out(folder: Path) -> None:
     with_bos, without = (features(make(folder, add_bos=on), SHORT[0])[0].values for on in (True, False))
     assert with_bos.shape == without.shape
+    assert not BaichuanOptions().add_bos
+    assert np.abs(with_bos - without).max() > 0.1
     states = llama(folder, [1, *tokens(folder, SHORT[0])]).hidden_states
     np.testing.assert_allclose(with_bos, sum(states[-4:])[0][1:], atol=2e-4, rtol=1e-5)
 

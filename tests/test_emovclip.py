@@ -98,6 +98,15 @@ def test_1_1_defaults_are_those_of_the_paper() -> None:
         EmoVClipOptions(text_depth=0).plan()
 
 
+def test_1_5_all_weights_are_trained_gently() -> None:
+    def rate(**values: Any) -> float:
+        return float(discover().options(ExtractorSpec, "emovclip", values).model_dump()["lr"])
+
+    assert (rate(), rate(scheme="maple")) == (4e-3, 4e-3)
+    assert rate(scheme="full") == 8e-6
+    assert rate(scheme="full", lr=1e-5) == 1e-5
+
+
 def test_1_6_words_for_the_classes() -> None:
     assert class_words(CLASSES) == ("neutral", "anger", "happiness", "sadness", "worry", "surprise")
     assert class_words(CLASSES, "dataset") == CLASSES

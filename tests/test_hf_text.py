@@ -94,6 +94,24 @@ def test_5_5_special_tokens_are_found_where_the_family_puts_them(folder: Any, fa
     assert (frame.before, frame.after, frame.segments) == FRAMES[family]
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_5_5_the_last_hidden_state_is_what_the_model_gives(folder: Any, family: str) -> None:
+    """In every version: of these families no norm comes behind the last layer."""
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(folder(family)).eval()
+    with torch.inference_mode():
+        output = model(input_ids=torch.tensor([[7, 8, 9]]), output_hidden_states=True)
+    assert len(output.hidden_states) == 6
+    assert torch.equal(output.hidden_states[-1], output.last_hidden_state)
+
+
+def test_5_5_chinese_roberta_is_a_bert(tmp_path: Path) -> None:
+    """Whatever it is called, its config says bert."""
+    extractor = make(encoder(tmp_path / "chinese-roberta-wwm-ext", "bert"))
+    assert type(extractor.model).__name__ == "BertModel"
+
+
 def test_5_5_xlnet_padded_on_the_left_gives_the_same(folder: Any) -> None:
     """Its tokenizer pads on the left, the extractor on the right: with relative positions that is one."""
     found = features(make(folder("xlnet")), *SENTENCES)

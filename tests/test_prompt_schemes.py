@@ -164,6 +164,11 @@ def as_vifi(model: PromptedClip) -> dict[str, Any]:
     names = {"text.0": "prompt_learner.ctx", "vision.0": "image_encoder.VPT"}
     towers = {"text": "text_encoder", "vision": "image_encoder"}
     state = {"prompt_learner.token_prefix": torch.zeros(3, 1, TEXT), "image_encoder.proj": torch.zeros(VISION, DIM)}
+    state |= {
+        "prompt_learner.token_suffix": torch.zeros(3, 72, TEXT),
+        "text_encoder.positional_embedding": torch.zeros(2),
+    }
+    state |= {"prompt_learner.complete_text_embeddings": torch.zeros(3, 77, TEXT), "logit_scale": torch.tensor(4.6)}
     for name, one in model.trained().items():
         tower, _, layer = name.partition(".")
         state[names.get(name, f"{towers[tower]}.transformer.resblocks.{layer}.VPT_shallow")] = one

@@ -21,6 +21,7 @@ from open_clip.model import CLIP
 
 from mer_core.weights import Located
 from mer_plugins.image.clip_checkpoint import read_clip
+from mer_plugins.image.clip_text import tokenizer
 from mer_plugins.video.prompts import PromptPlan, Scheme, prompted, zero_shot
 from mer_plugins.video.prompts_towers import encode_pictures, encode_words, placed
 from tests.prompt_models import (
@@ -91,22 +92,30 @@ def test_1_2_prompts_begin_alike_for_a_seed_and_deviate_by_two_hundredths() -> N
 # 1.2: what is learnt
 
 
-@pytest.mark.parametrize(
-    ("name", "plan", "count", "tensors"),
-    [
-        ("ViT-B-16", PromptPlan(), 61_440, 24),
-        ("ViT-B-32", PromptPlan(), 61_440, 24),
-        ("ViT-L-14", PromptPlan(), 86_016, 24),
-        ("ViT-B-16", PromptPlan(scheme="maple", tokens=2, vision_depth=9, text_depth=9), 3_555_072, 9 + 9 * 2),
-        ("ViT-B-16", PromptPlan(scheme="vpt", tokens=8), 8 * 12 * 768, 12),
-        ("ViT-B-16", PromptPlan(scheme="cocoop"), 4 * 512 + 512 * 32 + 32 + 32 * 512 + 512, 5),
-    ],
-)
-def test_1_2_published_sizes(name: str, plan: PromptPlan, count: int, tensors: int) -> None:
+def learnt_of(name: str, plan: PromptPlan) -> tuple[int, int]:
+    """Parameters and tensors that are learnt of a published model."""
     with torch.device("meta"):
         model = CLIP(**open_clip.get_model_config(name))
     learnable = prompted(model, plan, WORDS, published(), seed=0).learnable()
-    assert (sum(one.numel() for one in learnable.values()), len(learnable)) == (count, tensors)
+    return sum(one.numel() for one in learnable.values()), len(learnable)
+
+
+@pytest.mark.parametrize(("name", "count"), [("ViT-B-16", 61_440), ("ViT-B-32", 61_440), ("ViT-L-14", 86_016)])
+def test_1_2_published_sizes(name: str, count: int) -> None:
+    assert learnt_of(name, PromptPlan()) == (count, 24)
+
+
+@pytest.mark.parametrize(
+    ("plan", "count", "tensors"),
+    [
+        (PromptPlan(scheme="maple", tokens=2, vision_depth=9, text_depth=9), 3_555_072, 9 + 9 * 2),
+        (PromptPlan(scheme="ivlp", tokens=2), 30_720, 24),
+        (PromptPlan(scheme="vpt", tokens=8), 8 * 12 * 768, 12),
+        (PromptPlan(scheme="cocoop"), 4 * 512 + 512 * 32 + 32 + 32 * 512 + 512, 5),
+    ],
+)
+def test_1_5_published_sizes_of_the_relatives(plan: PromptPlan, count: int, tensors: int) -> None:
+    assert learnt_of("ViT-B-16", plan) == (count, tensors)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -227,6 +236,15 @@ def test_1_8_without_prompts_it_is_the_clip_of_transformers(tmp_path: Path) -> N
 def tensor(output: Any) -> Any:
     """What get_image_features returns: a tensor in transformers 4, an output in 5."""
     return output if torch.is_tensor(output) else output.pooler_output
+
+
+def test_1_8_tokens_are_those_of_openai() -> None:
+    tokens = tokenizer(little(context_length=77, vocab_size=49408))(["A photo of a Cat.", "a photo of a cat."])
+    assert tokens.shape == (2, 77)
+    assert torch.equal(tokens[0], tokens[1])  # in small letters
+    assert tokens[0, :8].tolist() == [49406, 320, 1125, 539, 320, 2368, 269, 49407]
+    assert not tokens[0, 8:].any()
+    assert int(tokens.max()) == 49408 - 1  # the end is the largest of all: there a text is read
 
 
 def test_1_6_zero_shot_is_plain_clip(big: Any) -> None:

@@ -24,7 +24,11 @@ from mer_plugins.video.tuning_options import TuningOptions
 from mer_plugins.video.tuning_saved import Saved
 from mer_plugins.video.tuning_schedule import Schedule
 from mer_plugins.video.tuning_views import (
+    BRIGHTNESS,
+    CONTRAST,
+    HUE,
     PLACES,
+    SATURATION,
     SCALES,
     Jitter,
     Views,
@@ -380,6 +384,31 @@ def test_1_3_mixtures() -> None:
     assert float(found[..., 5:15, 10:30].min()) == 1
     share, found = Mix(0.75, True, np.array([0.0, 0.99])).of(one, other)
     assert float(found.mean()) == pytest.approx(1 - share)
+
+
+@pytest.mark.parametrize(("mixup", "cutmix", "joined"), [(0.8, 1.0, 0.5), (0.8, 0.0, 0.0), (0.0, 1.0, 1.0)])
+def test_1_3_a_step_is_mixed_in_one_way_each_as_often(mixup: float, cutmix: float, joined: float) -> None:
+    """By a share from Beta(a, a), whose variance is 1 / (4 (2 a + 1)); the same for all clips of the step."""
+    samples, labels = clips(6)
+    batches = tuning(Toy(), samples, labels, mixing=Mixing(mixup, cutmix)).batches
+    found = [mix for mix in (batches._mix(0, step) for step in range(2000)) if mix is not None]
+    assert len(found) == 2000
+    assert np.mean([mix.joined for mix in found]) == pytest.approx(joined, abs=0.04)
+    for which, alpha in ((False, mixup), (True, cutmix)):
+        shares = [mix.share for mix in found if mix.joined is which]
+        if shares:
+            assert np.mean(shares) == pytest.approx(0.5, abs=0.04)
+            assert np.var(shares) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
+
+
+def test_1_3_settings_of_the_optimiser_and_of_chance() -> None:
+    asked, jitter = TuningOptions(), Jitter()
+    assert (asked.beta1, asked.beta2, asked.epsilon, asked.weight_decay) == (0.9, 0.98, 1e-8, 1e-3)
+    assert asked.epochs_of(1000) == 11
+    assert (asked.smoothing, asked.flip, asked.grey) == (0.1, 0.5, 0.2)
+    assert (jitter.flip, jitter.colour_p, jitter.grey) == (0.5, 0.8, 0.2)
+    assert (BRIGHTNESS, CONTRAST, SATURATION, HUE) == (0.4, 0.4, 0.2, 0.1)
+    assert SCALES == (1, 0.875, 0.75, 0.66)
 
 
 def test_1_3_targets_of_mixtures() -> None:
