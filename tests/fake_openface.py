@@ -14,6 +14,20 @@ from test_align import SHAPE, turned
 
 __all__ = ["SHAPE", "aligned", "landmarks_of", "transform_of", "turned", "write_fake", "write_pdm", "write_table"]
 
+COLUMNS = [
+    *("frame", "face_id", "timestamp", "confidence", "success"),
+    *(f"gaze_{eye}_{axis}" for eye in range(2) for axis in "xyz"),
+    *("gaze_angle_x", "gaze_angle_y"),
+    *(f"eye_lmk_{axis}_{i}" for axis in "xyXYZ" for i in range(56)),
+    *(f"pose_{what}{axis}" for what in "TR" for axis in "xyz"),
+    *(f"{axis}_{i}" for axis in "xyXYZ" for i in range(68)),
+    *("p_scale", "p_rx", "p_ry", "p_rz", "p_tx", "p_ty"),
+    *(f"p_{i}" for i in range(34)),
+    *(f"AU{unit:02}_r" for unit in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)),
+    *(f"AU{unit:02}_c" for unit in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45)),
+]
+"""All columns of OpenFace's table, in its order."""
+
 RIGID = [1, 2, 3, 4, 12, 13, 14, 15, 27, 28, 29, 31, 32, 33, 34, 35, 36, 39, 40, 41, 42, 45, 46, 47]
 
 PROGRAM = """
@@ -127,3 +141,18 @@ def transform_of(landmarks: np.ndarray, centre: Sequence[float], size: int) -> n
 def aligned(image: np.ndarray, landmarks: np.ndarray, centre: Sequence[float], size: int) -> np.ndarray:
     """OpenFace's unmasked crop [size, size, 3]."""
     return cv2.warpAffine(image, transform_of(landmarks, centre, size), (size, size), flags=cv2.INTER_LINEAR)
+
+
+def depth(landmarks: np.ndarray, centre: Sequence[float], size: int) -> np.ndarray:
+    """[size, size]: pixels that a crop's pixel lies inside of OpenFace's mask, negative outside.
+
+    A point is inside of a hull if it reaches no further than the hull does, in any direction (here every other degree).
+    """
+    matrix = transform_of(landmarks, centre, size)
+    hull = landmarks @ matrix[:, :2].T + matrix[:, 2]
+    hull[[0, 16, *range(17, 27)], 1] -= 30 / 0.7 * size * 0.7 / 112
+    angles = np.radians(np.arange(0, 360, 2))
+    directions = np.stack([np.cos(angles), np.sin(angles)])
+    rows, columns = np.mgrid[:size, :size]
+    pixels = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    return np.asarray(((hull @ directions).max(0) - pixels @ directions).min(1).reshape(size, size))

@@ -8,6 +8,7 @@ import pytest
 from mer_core.errors import DataError
 from mer_core.media.align import (
     FIVE_POINTS,
+    RIGID,
     apply,
     crop_face,
     face_mask,
@@ -17,6 +18,7 @@ from mer_core.media.align import (
     five_of_68,
     scale_for,
     target_points,
+    with_forehead,
 )
 
 # x and y in mm of the mean shape of OpenFace, to two decimals.
@@ -34,8 +36,11 @@ Y = """
 """
 SHAPE = np.stack([np.array(X.split(), float), np.array(Y.split(), float)], axis=1)
 
-GOLDEN_112 = {36: (23.77, 29.77), 45: (87.62, 29.34), 30: (56.86, 50.11), 48: (35.76, 76.03), 8: (56.07, 109.94)}
-GOLDEN_128 = {36: (27.16, 34.02), 45: (100.14, 33.53), 30: (64.98, 57.27), 54: (87.04, 86.46), 8: (64.08, 125.65)}
+GOLDEN_112 = {36: (23.77, 29.77), 45: (87.62, 29.34), 30: (56.86, 50.11), 48: (35.76, 76.03), 54: (76.16, 75.66)}
+GOLDEN_128 = {36: (27.16, 34.02), 45: (100.14, 33.53), 30: (64.98, 57.27), 48: (40.87, 86.89), 54: (87.04, 86.46)}
+GOLDEN_112 |= {8: (56.07, 109.94)}
+GOLDEN_128 |= {8: (64.08, 125.65)}
+EYES = {112: [(32.95, 29.20), (78.95, 28.87)], 128: [(37.65, 33.37), (90.23, 32.99)]}
 
 
 def turned(points: np.ndarray, degrees: float, scale: float, shift: tuple[float, float]) -> np.ndarray:
@@ -45,13 +50,39 @@ def turned(points: np.ndarray, degrees: float, scale: float, shift: tuple[float,
 
 
 @pytest.mark.parametrize(("size", "golden"), [(112, GOLDEN_112), (128, GOLDEN_128)])
-def test_frontal_face_lands_on_the_published_points(size: int, golden: dict[int, tuple[float, float]]) -> None:
+def test_8_2_frontal_face_lands_on_the_published_points(size: int, golden: dict[int, tuple[float, float]]) -> None:
     moved = apply(fit_landmarks(SHAPE, SHAPE, size, centre=(0, 0)), SHAPE)
     for index, expected in golden.items():
         assert moved[index] == pytest.approx(expected, abs=0.011)
+    assert five_of_68(moved)[:2] == pytest.approx(np.array(EYES[size]), abs=0.011)
+    assert SHAPE.mean(0) == pytest.approx([0, 0], abs=0.005)
 
 
-def test_published_transform_of_a_turned_face() -> None:
+@pytest.mark.parametrize(("size", "scale"), [(112, 0.7), (128, 0.8)])
+def test_8_1_pixels_of_a_millimetre(size: int, scale: float) -> None:
+    assert scale_for(size) == pytest.approx(scale)
+
+
+def test_8_2_the_middle_is_a_whole_pixel() -> None:
+    matrix, shift = fit_landmarks(SHAPE, SHAPE, 113, centre=(0, 0))
+    assert shift == pytest.approx([56, 56])
+    assert np.sqrt(np.linalg.det(matrix)) == pytest.approx(scale_for(113))
+
+
+def test_8_2_the_face_is_placed_by_24_landmarks_that_are_rigid() -> None:
+    moved = SHAPE.copy()
+    rigid = [*range(1, 5), *range(12, 16), 27, 28, 29, *range(31, 36), 36, *range(39, 43), 45, 46, 47]
+    assert RIGID.tolist() == rigid
+    assert len(rigid) == 24
+    others = np.setdiff1d(np.arange(68), rigid)
+    moved[others] += np.random.default_rng(0).normal(0, 9, (len(others), 2))
+    found, plain = (fit_landmarks(points, SHAPE, centre=(0, 0)) for points in (moved, SHAPE))
+    assert np.array_equal(found[0], plain[0])
+    moved[28] += 5
+    assert np.abs(fit_landmarks(moved, SHAPE, centre=(0, 0))[0] - plain[0]).max() > 1e-3
+
+
+def test_8_2_published_transform_of_a_turned_face() -> None:
     landmarks = turned(SHAPE, 20, 1.9, (320, 240))
     matrix, shift = fit_landmarks(landmarks, SHAPE, 112, centre=(320, 240))
     assert matrix == pytest.approx(np.array([[0.346203, 0.126007], [-0.126007, 0.346203]]), abs=2e-6)
@@ -60,20 +91,20 @@ def test_published_transform_of_a_turned_face() -> None:
 
 
 @pytest.mark.parametrize("degrees", [-170, -35, 0, 20, 90])
-def test_any_turned_face_comes_back(degrees: float) -> None:
+def test_8_2_any_turned_face_comes_back(degrees: float) -> None:
     landmarks = turned(SHAPE, degrees, 2.3, (411.5, 87.25))
     moved = apply(fit_landmarks(landmarks, SHAPE, 128), landmarks)
     expected = (SHAPE - SHAPE.mean(0)) * scale_for(128) + 64
-    assert np.abs(moved - expected).max() < 1e-9
+    assert np.abs(moved - expected).max() < 1e-12
 
 
-def test_without_a_model_fit_the_mean_landmark_is_the_middle() -> None:
+def test_8_2_without_a_model_fit_the_mean_landmark_is_the_middle() -> None:
     landmarks = turned(SHAPE, 8, 1.1, (200, 150))
     moved = apply(fit_landmarks(landmarks, SHAPE, 112), landmarks)
     assert moved.mean(0) == pytest.approx([56, 56])
 
 
-def test_mirrored_input_never_yields_a_reflection() -> None:
+def test_8_3_mirrored_input_never_yields_a_reflection() -> None:
     mirrored = SHAPE * [-1, 1]
     for transform in (fit_landmarks(mirrored, SHAPE), fit_face(five_of_68(mirrored)), fit_face(mirrored)):
         assert np.linalg.det(transform[0]) > 0
@@ -89,14 +120,14 @@ def test_noise_is_fitted_in_the_least_squares_sense() -> None:
         assert ((other - FIVE_POINTS) ** 2).sum() > error
 
 
-def test_rms_scale_is_the_ratio_of_the_spreads() -> None:
+def test_8_2_rms_scale_is_the_ratio_of_the_spreads() -> None:
     rng = np.random.default_rng(4)
     source = FIVE_POINTS + rng.normal(0, 6, (5, 2))
     matrix, _ = fit_similarity(source, FIVE_POINTS, scaling="rms")
     assert np.sqrt(np.linalg.det(matrix)) == pytest.approx(np.sqrt(FIVE_POINTS.var(0).sum() / source.var(0).sum()))
 
 
-def test_target_points_follow_the_shape_at_every_size() -> None:
+def test_8_2_target_points_follow_the_shape_at_every_size() -> None:
     for size in (112, 128, 64):
         expected = five_of_68(SHAPE) * scale_for(size) + size // 2
         assert target_points(size) == pytest.approx(expected, abs=0.02)
@@ -104,7 +135,7 @@ def test_target_points_follow_the_shape_at_every_size() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 5, 68])
-def test_every_kind_of_landmarks_puts_the_eyes_on_target(count: int) -> None:
+def test_8_2_every_kind_of_landmarks_puts_the_eyes_on_target(count: int) -> None:
     landmarks = turned(SHAPE, -25, 1.4, (160, 120))
     points = {2: five_of_68(landmarks)[:2], 5: five_of_68(landmarks), 68: landmarks}[count]
     moved = apply(fit_face(points), five_of_68(landmarks)[:2])
@@ -112,7 +143,7 @@ def test_every_kind_of_landmarks_puts_the_eyes_on_target(count: int) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.4, 1.0, 3.7])
-def test_crop_shows_the_eyes_at_the_target_points(scale: float) -> None:
+def test_8_2_crop_shows_the_eyes_at_the_target_points(scale: float) -> None:
     eyes = turned(five_of_68(SHAPE)[:2], 17, scale, (300, 260))
     image = np.zeros((520, 600, 3), np.uint8)
     ys, xs = np.mgrid[:520, :600]
@@ -125,14 +156,14 @@ def test_crop_shows_the_eyes_at_the_target_points(scale: float) -> None:
         assert (columns.mean(), rows.mean()) == pytest.approx(tuple(target), abs=0.25)
 
 
-def test_outside_the_image_is_black() -> None:
+def test_8_2_outside_the_image_is_black() -> None:
     crop = crop_face(np.full((60, 60, 3), 200, np.uint8), [(0, 20), (20, 20)])
     assert crop[64, 127].tolist() == [200, 200, 200]
     assert crop[:, :8].max() == 0
 
 
 @pytest.mark.parametrize("size", [112, 128])
-def test_mask_blackens_what_is_not_face(size: int) -> None:
+def test_8_2_mask_blackens_what_is_not_face(size: int) -> None:
     landmarks = SHAPE * 2 + 300
     image = np.full((600, 600, 3), 90, np.uint8)
     for points in (landmarks, five_of_68(landmarks), five_of_68(landmarks)[:2]):
@@ -144,10 +175,32 @@ def test_mask_blackens_what_is_not_face(size: int) -> None:
         assert mask[size // 2, size // 2]
 
 
-def test_mask_of_landmarks_reaches_above_the_brows() -> None:
+def test_8_2_mask_of_landmarks_reaches_above_the_brows() -> None:
     mask = face_mask(SHAPE * 2 + 300)
     brow = target_points(128)[0, 1] + (SHAPE[20, 1] - SHAPE[36:42, 1].mean()) * scale_for(128)
     assert mask[max(0, round(brow) - 10), 64]
+
+
+@pytest.mark.parametrize("degrees", [0, 20])
+def test_8_2_the_mask_is_the_hull_of_the_landmarks_with_a_forehead(degrees: float) -> None:
+    """At 128 px jaw 0 is at (5.29, 5.87) and brow 17 at (15.10, -9.77) once both are moved up by 34.29 px."""
+    landmarks = turned(SHAPE, degrees, 2, (300, 280))
+    transform = fit_landmarks(landmarks, SHAPE)
+    outline = with_forehead(landmarks, transform)
+    moved = apply(transform, outline)
+    assert moved[0] == pytest.approx((5.29, 5.87), abs=0.03)
+    assert moved[17] == pytest.approx((15.10, -9.77), abs=0.03)
+    assert moved[27:] == pytest.approx(apply(transform, landmarks)[27:])
+    mask = face_mask(five_of_68(landmarks), 128, outline)
+    for y, inside, outside in [(2, (10, 64, 116), (3, 125)), (64, (10, 118), (4, 124)), (123, (64,), (30, 98))]:
+        assert mask[y, list(inside)].all()
+        assert not mask[y, list(outside)].any()
+    assert not mask[127].any()
+    image = np.full((600, 600, 3), 90, np.uint8)
+    crop = crop_face(image, five_of_68(landmarks), outline=outline)
+    assert (crop[mask] == 90).all()
+    assert (crop[~mask] == 0).all()
+    assert np.mean(face_mask(landmarks) != mask) < 0.01
 
 
 @pytest.mark.parametrize(

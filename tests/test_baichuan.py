@@ -133,10 +133,10 @@ def tokens(folder: Path, text: str) -> list[int]:
     return found
 
 
-# METHODS 5.4, golden numbers
+# 5.4: golden numbers
 
 
-def test_slopes_of_forty_heads() -> None:
+def test_5_4_slopes_of_forty_heads() -> None:
     found = slopes(40)
     np.testing.assert_allclose(found[:32], [2 ** (-i / 4) for i in range(1, 33)], rtol=1e-6)
     np.testing.assert_allclose(found[[0, 31]], [0.840896, 0.00390625], rtol=1e-6)
@@ -144,22 +144,27 @@ def test_slopes_of_forty_heads() -> None:
     np.testing.assert_allclose(found[32:], last, atol=5e-7)
 
 
-def test_slopes_of_other_numbers_of_heads() -> None:
+def test_5_4_slopes_of_other_numbers_of_heads() -> None:
     np.testing.assert_allclose(slopes(8), [2.0**-i for i in range(1, 9)])
     np.testing.assert_allclose(slopes(12)[8:], [2**-0.5, 2**-1.5, 2**-2.5, 2**-3.5], rtol=1e-6)
     np.testing.assert_allclose(slopes(1), [2.0**-8])
 
 
-def test_biases_fall_with_the_distance_and_hide_what_comes_later() -> None:
+def test_5_4_biases_fall_with_the_distance_and_hide_what_comes_later() -> None:
     found = bias(torch.tensor([0.5]), 3)[0]
     inf = float("inf")
     assert found.tolist() == [[0, -inf, -inf], [-0.5, 0, -inf], [-1, -0.5, 0]]
+    far = bias(torch.tensor([0.3]), 1500)[0, -1]
+    assert far.dtype == torch.float32
+    torch.testing.assert_close(far[-3:], torch.tensor([-0.6, -0.3, 0.0]))
+    coarse = (0.3 * torch.arange(1500.0)).half()
+    assert coarse[-1] - coarse[-2] == 0.25  # what slope times key comes to in half precision
     scores = torch.randn(1, 3, 3, generator=torch.Generator().manual_seed(0))
     absolute = torch.tensor([0.5])[:, None, None] * torch.arange(3.0) + torch.full((3, 3), -inf).triu(1)
     torch.testing.assert_close((scores + found).softmax(-1), (scores + absolute).softmax(-1))
 
 
-def test_parameters_of_the_published_model() -> None:
+def test_5_4_parameters_of_the_published_model() -> None:
     published = {"vocab_size": 64000, "hidden_size": 5120, "intermediate_size": 13696, "num_hidden_layers": 40}
     config = {**published, "num_attention_heads": 40, "model_max_length": 4096, "architectures": [ALIBI]}
     shape = Shape._of(Path(), config)
@@ -167,47 +172,96 @@ def test_parameters_of_the_published_model() -> None:
     assert not shape.rotary
     expected = shape.expected()
     assert len(expected) + 1 == 283  # and the output head
-    assert expected["model.layers.39.self_attn.W_pack.weight"] == (15360, 5120)
+    assert {name: size for name, size in expected.items() if "layers.39" in name or "layers" not in name} == {
+        "model.embed_tokens.weight": (64000, 5120),
+        "model.norm.weight": (5120,),
+        "model.layers.39.self_attn.W_pack.weight": (15360, 5120),
+        "model.layers.39.self_attn.o_proj.weight": (5120, 5120),
+        "model.layers.39.mlp.gate_proj.weight": (13696, 5120),
+        "model.layers.39.mlp.up_proj.weight": (13696, 5120),
+        "model.layers.39.mlp.down_proj.weight": (5120, 13696),
+        "model.layers.39.input_layernorm.weight": (5120,),
+        "model.layers.39.post_attention_layernorm.weight": (5120,),
+    }
     assert sum(np.prod(size) for size in expected.values()) + 64000 * 5120 == shape.parameters
+
+
+def test_5_4_the_vocabulary_of_baichuan2_is_read_from_its_config() -> None:
+    published = {"vocab_size": 125_696, "hidden_size": 5120, "intermediate_size": 13696, "num_hidden_layers": 40}
+    config = {**published, "num_attention_heads": 40, "model_max_length": 4096, "architectures": [ALIBI]}
+    shape = Shape._of(Path(), config)
+    assert shape.expected()["model.embed_tokens.weight"] == (125_696, 5120)
+    assert shape.parameters == 13_264_901_120 + 2 * (125_696 - 64_000) * 5120
+    assert not shape.rotary
+
+
+def test_5_4_no_feature_passes_the_normalised_head_of_baichuan2(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same layers under a larger vocabulary, whose head has rows of another length or is not there at all."""
+    read: list[str] = []
+    plain = Checkpoint.read
+    monkeypatch.setattr(Checkpoint, "read", lambda self, names: plain(self, _noted(names, read)))
+    state, more = weights(CONFIG), torch.ones(60, SIZE["hidden_size"])
+    state["model.embed_tokens.weight"] = torch.cat([state["model.embed_tokens.weight"], more])
+    head = torch.nn.functional.normalize(torch.cat([state.pop("lm_head.weight"), more]))
+    expected = features(make(folder), SHORT[0])[0].values
+    for name, held in (("normed", {"lm_head.weight": head}), ("scaled", {"lm_head.weight": 9 * head}), ("none", {})):
+        place = tmp_path / name
+        config = {**CONFIG, "vocab_size": 188, "architectures": [ALIBI], "z_loss_weight": 0}
+        write(place, {"config.json": config})
+        sharded(place, {**state, **held})
+        (place / "tokenizer.model").write_bytes((folder / "tokenizer.model").read_bytes())
+        extractor = make(place)
+        assert extractor.shape.vocabulary == 188
+        np.testing.assert_array_equal(features(extractor, SHORT[0])[0].values, expected)
+    assert "model.norm.weight" in read
+    assert "lm_head.weight" not in read
+
+
+def _noted(names: Any, read: list[str]) -> list[str]:
+    found = list(names)
+    read.extend(found)
+    return found
 
 
 @pytest.mark.parametrize(
     ("hidden", "architecture", "rotates"), [(5120, ALIBI, False), (4096, ALIBI, True), (4096, ROTARY, True)]
 )
-def test_which_models_rotate(hidden: int, architecture: str, rotates: bool) -> None:
+def test_5_4_which_models_rotate(hidden: int, architecture: str, rotates: bool) -> None:
     config = {**CONFIG, "hidden_size": hidden, "architectures": [architecture]}
     assert Shape._of(Path(), config).rotary == rotates
 
 
-# METHODS 5.4, parity
+# 5.4: parity
 
 
 @pytest.mark.parametrize("text", SHORT)
-def test_features_are_those_of_a_llama_without_positions(folder: Path, text: str) -> None:
+def test_5_4_features_are_those_of_a_llama_without_positions(folder: Path, text: str) -> None:
     states = llama(folder, tokens(folder, text)).hidden_states
     assert len(states) == 7
     np.testing.assert_allclose(features(make(folder), text)[0].values, sum(states[-4:])[0], atol=2e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("text", SHORT[:2])
-def test_the_rotating_model_is_a_llama(rotary: Path, text: str) -> None:
+def test_5_4_the_rotating_model_is_a_llama(rotary: Path, text: str) -> None:
     states = llama(rotary, tokens(rotary, text)).hidden_states
     np.testing.assert_allclose(features(make(rotary), text)[0].values, sum(states[-4:])[0], atol=2e-4, rtol=1e-5)
 
 
-def test_the_last_state_gives_the_logits(folder: Path) -> None:
+def test_5_4_the_last_state_gives_the_logits(folder: Path) -> None:
     ids = tokens(folder, SHORT[0])
     last = torch.from_numpy(features(make(folder, layers=1), SHORT[0])[0].values)
     head = Checkpoint(folder).read(["lm_head.weight"])["lm_head.weight"]
     torch.testing.assert_close(last @ head.T, llama(folder, ids).logits[0], atol=2e-4, rtol=1e-4)
 
 
-def test_the_order_of_queries_keys_and_values(folder: Path) -> None:
+def test_5_4_the_order_of_queries_keys_and_values(folder: Path) -> None:
     swapped = llama(folder, tokens(folder, SHORT[0]), swap=True).hidden_states
     assert np.abs(features(make(folder), SHORT[0])[0].values - sum(swapped[-4:])[0].numpy()).max() > 0.1
 
 
-def test_the_last_layer_without_its_norm(folder: Path) -> None:
+def test_5_3_the_last_layer_without_its_norm(folder: Path) -> None:
     text = SHORT[1]
     normed, raw = (features(make(folder, layers=1, last=last), text)[0].values for last in ("normed", "raw"))
     weight = weights(CONFIG)["model.norm.weight"].numpy()
@@ -221,7 +275,7 @@ def test_the_last_layer_without_its_norm(folder: Path) -> None:
 # tokens
 
 
-def test_a_text_alone_and_in_a_batch(folder: Path) -> None:
+def test_5_4_a_text_alone_and_in_a_batch(folder: Path) -> None:
     extractor = make(folder)
     together = features(extractor, *SENTENCES)
     for text, found in zip(SENTENCES, together, strict=True):
@@ -230,21 +284,23 @@ def test_a_text_alone_and_in_a_batch(folder: Path) -> None:
         assert found.times.tolist() == list(range(len(found.values)))
 
 
-def test_sentencepiece_reads_back_what_it_wrote(folder: Path) -> None:
+def test_5_4_sentencepiece_reads_back_what_it_wrote(folder: Path) -> None:
     model = make(folder)._tokenizer
     assert [model.piece_to_id(piece) for piece in ("<unk>", "<s>", "</s>")] == [0, 1, 2]
     for text in SENTENCES:
         assert model.decode(model.encode(text)) == text.replace("！", "!").replace("？", "?").replace("，", ",")
 
 
-def test_a_first_token_is_read_and_left_out(folder: Path) -> None:
+def test_5_4_a_first_token_is_read_and_left_out(folder: Path) -> None:
     with_bos, without = (features(make(folder, add_bos=on), SHORT[0])[0].values for on in (True, False))
     assert with_bos.shape == without.shape
+    assert not BaichuanOptions().add_bos
+    assert np.abs(with_bos - without).max() > 0.1
     states = llama(folder, [1, *tokens(folder, SHORT[0])]).hidden_states
     np.testing.assert_allclose(with_bos, sum(states[-4:])[0][1:], atol=2e-4, rtol=1e-5)
 
 
-def test_empty_text_is_missing(folder: Path) -> None:
+def test_5_3_empty_text_is_missing(folder: Path) -> None:
     found = features(make(folder), "", " ", SHORT[0])
     assert found[:2] == [Missing("no tokens")] * 2
     assert isinstance(found[2], Features)
@@ -288,7 +344,7 @@ def test_more_may_be_read_than_is_used(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bin", "single", "bfloat16"])
-def test_every_published_format_is_read_as_the_same(folder: Path, tmp_path: Path, kind: str) -> None:
+def test_5_4_every_published_format_is_read_as_the_same(folder: Path, tmp_path: Path, kind: str) -> None:
     if kind == "bin":
         other = checkpoint(tmp_path, "bin")
     else:
@@ -348,7 +404,7 @@ def test_what_is_wrong_with_a_checkpoint_shows_at_once(tmp_path: Path, how: str)
         make(tmp_path)
 
 
-def test_a_damaged_or_dangerous_pickle_is_refused(tmp_path: Path) -> None:
+def test_5_4_a_damaged_or_dangerous_pickle_is_refused(tmp_path: Path) -> None:
     checkpoint(tmp_path, "bin")
     shard = sorted(tmp_path.glob("*.bin"))[0]
     content = shard.read_bytes()
@@ -394,7 +450,7 @@ def test_waves_files_and_batches_change_nothing(folder: Path, tmp_path: Path) ->
     assert list(make(folder).extract_stream(iter([]))) == []
 
 
-def test_each_layer_is_read_once_in_a_wave(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_5_4_each_layer_is_read_once_in_a_wave(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     plain = Checkpoint.read
 
@@ -458,7 +514,7 @@ print(most - before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_one_layer_is_in_memory_at_a_time(tmp_path: Path) -> None:
+def test_5_4_one_layer_is_in_memory_at_a_time(tmp_path: Path) -> None:
     """A decoder of 12 layers of 13 MB (half that in bfloat16, on disk) never takes three layers' memory."""
     import os
     import subprocess

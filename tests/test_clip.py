@@ -457,7 +457,7 @@ def test_0_torch_and_torchvision_that_do_not_match_are_told(tiny: Path, monkeypa
 
 
 @pytest.mark.parametrize("weights", CLIP, ids=lambda one: one.name)
-def test_sizes_of_the_published_models(weights: Any) -> None:
+def test_7_sizes_of_the_published_models(weights: Any) -> None:
     """Counted on models of open_clip's configurations without memory."""
     large = weights.name.replace("clip-vit-large-patch", "ViT-L-").replace("clip-vit-base-patch", "ViT-B-")
     name = next(one for one in ("ViT-L-14-336", "ViT-L-14", "ViT-B-32", "ViT-B-16", "ViT-H-14") if one in large)

@@ -64,7 +64,7 @@ def waf(result: RunResult) -> float:
     return float(result.report.metrics.cv.waf.value or 0)
 
 
-def test_cross_fitted_permuted_labels_are_at_chance(folds: Folds) -> None:
+def test_1_7_cross_fitted_permuted_labels_are_at_chance(folds: Folds) -> None:
     result = folds.result
     assert len(folds.fitted) == 5
     assert waf(result) < 0.5
@@ -74,7 +74,7 @@ def test_cross_fitted_permuted_labels_are_at_chance(folds: Folds) -> None:
     assert (result.report.streams[0].fits, result.report.streams[0].fitted) == (5, "fold")
 
 
-def test_no_fit_sees_its_folds_validation_part_nor_the_test_split(folds: Folds) -> None:
+def test_1_7_no_fit_sees_its_folds_validation_part_nor_the_test_split(folds: Folds) -> None:
     result = folds.result
     texts = {clip.id: clip.text for clip in result.extraction.table.clips}
     ids = result.training.data.ids
@@ -85,7 +85,7 @@ def test_no_fit_sees_its_folds_validation_part_nor_the_test_split(folds: Folds) 
     assert not tested & set().union(*folds.fitted)
 
 
-def test_a_single_fit_is_far_above_chance_and_marked(tmp_path: Path, space: Workspace, permuted: Path) -> None:
+def test_1_7_a_single_fit_is_far_above_chance_and_marked(tmp_path: Path, space: Workspace, permuted: Path) -> None:
     result = go(space, permuted, tmp_path / "run", crossfit="single")
     assert len(Memory.fitted) == 1
     assert waf(result) > 0.9
@@ -101,7 +101,7 @@ def test_a_single_fit_is_far_above_chance_and_marked(tmp_path: Path, space: Work
     assert document["metrics"]["cv"]["contaminated"] == 60
 
 
-def test_nested_fits_give_training_clips_features_that_did_not_know_them(
+def test_1_7_nested_fits_give_training_clips_features_that_did_not_know_them(
     tmp_path: Path, space: Workspace, permuted: Path, folds: Folds
 ) -> None:
     result = go(space, permuted, tmp_path / "run", crossfit="nested")
@@ -130,7 +130,7 @@ def test_fits_are_found_again(tmp_path: Path, permuted: Path, folds: Folds) -> N
     assert len(Memory.fitted) == 5, "another seed is another fit"
 
 
-def test_a_model_predicts_with_the_fits_of_its_folds(tmp_path: Path, permuted: Path, folds: Folds) -> None:
+def test_1_7_a_model_predicts_with_the_fits_of_its_folds(tmp_path: Path, permuted: Path, folds: Folds) -> None:
     result, model = folds.result, folds.out / "model"
     assert len(list((model / "fitted").iterdir())) == 5
     fresh = open_workspace(tmp_path / "elsewhere", plugins=[Learners()])

@@ -160,6 +160,8 @@ def test_6_7_size_of_the_base_model() -> None:
     assert own == 93_171_212
     assert own + decoder == 93_790_988
     assert len(model.state_dict()) == 183
+    with torch.device("meta"):
+        assert len(Emotion2vec(Shape(classes=9)).state_dict()) + 10 == 195  # ten of them the decoder's
     assert model.state_dict()[f"{A}relative_positional_encoder.5.0.weight"].shape == (768, 48, 19)
     assert model.state_dict()["blocks.7.attn.qkv.weight"].shape == (2304, 768)
 

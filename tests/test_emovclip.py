@@ -86,7 +86,7 @@ def test_1_4_frames_that_are_asked_for() -> None:
     assert EmoVClipOptions(frames=8, jitter=1).inputs()["frames"] == FramesInput(count=8, max_side=480)
 
 
-def test_defaults_are_those_of_the_paper() -> None:
+def test_1_1_defaults_are_those_of_the_paper() -> None:
     options = EmoVClipOptions()
     plan = options.plan()
     assert (plan.scheme, plan.tokens, plan.vision_depth, plan.text_depth) == ("vl", 4, 12, 12)
@@ -96,6 +96,15 @@ def test_defaults_are_those_of_the_paper() -> None:
         discover().options(ExtractorSpec, "emovclip", {"jitter": 2})
     with pytest.raises(UsageError, match="text_depth is at least 1"):
         EmoVClipOptions(text_depth=0).plan()
+
+
+def test_1_5_all_weights_are_trained_gently() -> None:
+    def rate(**values: Any) -> float:
+        return float(discover().options(ExtractorSpec, "emovclip", values).model_dump()["lr"])
+
+    assert (rate(), rate(scheme="maple")) == (4e-3, 4e-3)
+    assert rate(scheme="full") == 8e-6
+    assert rate(scheme="full", lr=1e-5) == 1e-5
 
 
 def test_1_6_words_for_the_classes() -> None:

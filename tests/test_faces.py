@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,6 +154,18 @@ def test_a_track_survives_storage() -> None:
     for name in ("times", "boxes", "points", "scores"):
         assert np.array_equal(getattr(back, name), getattr(track, name))
     assert derived.info["quality"]["coverage"] == pytest.approx(5 / 6, abs=1e-4)
+    assert "outlines" not in derived.arrays
+    assert back.outlines is back.outline(0.2) is None
+
+
+def test_a_track_may_know_the_outline_of_the_face() -> None:
+    plain = track_of([[face(100 + 10 * i)] for i in range(3)])
+    track = FaceTrack.from_derived(replace(plain, outlines=plain.points + 5).to_derived())
+    assert track.outline(0.2) == pytest.approx(plain.points[1] + 5)
+    assert track.outline(0.3) == pytest.approx(plain.points[1:].mean(0) + 5)
+    assert track.outline(3.0) is None
+    half = track.scaled((320, 180)).outlines
+    assert half == pytest.approx((plain.points + 5) / 2)
 
 
 def test_a_track_scales_with_the_frame() -> None:

@@ -58,8 +58,8 @@ def reference(folder: Path, text: str, side: str = "right", length: int = 0) -> 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_features_are_those_of_transformers(folder: Any, family: str) -> None:
-    """METHODS 5.3 and 5.5: the sum of the last four hidden states of the text's own tokens."""
+def test_5_3_features_are_those_of_transformers(folder: Any, family: str) -> None:
+    """Of all families (5.5): the sum of the last four hidden states of the text's own tokens."""
     extractor = make(folder(family))
     short = [sentence[:15] for sentence in SENTENCES]
     for text, found in zip(short, features(extractor, *short), strict=True):
@@ -88,13 +88,31 @@ FRAMES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_special_tokens_are_found_where_the_family_puts_them(folder: Any, family: str) -> None:
-    """METHODS 5.5: XLNet has its special tokens at the end, the last of segment 2."""
+def test_5_5_special_tokens_are_found_where_the_family_puts_them(folder: Any, family: str) -> None:
+    """XLNet has its special tokens at the end, the last of segment 2."""
     frame = make(folder(family)).tokens.frame
     assert (frame.before, frame.after, frame.segments) == FRAMES[family]
 
 
-def test_xlnet_padded_on_the_left_gives_the_same(folder: Any) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_5_5_the_last_hidden_state_is_what_the_model_gives(folder: Any, family: str) -> None:
+    """In every version: of these families no norm comes behind the last layer."""
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(folder(family)).eval()
+    with torch.inference_mode():
+        output = model(input_ids=torch.tensor([[7, 8, 9]]), output_hidden_states=True)
+    assert len(output.hidden_states) == 6
+    assert torch.equal(output.hidden_states[-1], output.last_hidden_state)
+
+
+def test_5_5_chinese_roberta_is_a_bert(tmp_path: Path) -> None:
+    """Whatever it is called, its config says bert."""
+    extractor = make(encoder(tmp_path / "chinese-roberta-wwm-ext", "bert"))
+    assert type(extractor.model).__name__ == "BertModel"
+
+
+def test_5_5_xlnet_padded_on_the_left_gives_the_same(folder: Any) -> None:
     """Its tokenizer pads on the left, the extractor on the right: with relative positions that is one."""
     found = features(make(folder("xlnet")), *SENTENCES)
     left = reference(folder("xlnet"), SENTENCES[3], side="left", length=40)
@@ -106,7 +124,7 @@ def test_unknown_words_keep_their_place(folder: Any) -> None:
     assert [len(one.values) for one in found] == [5, 4]
 
 
-def test_fewer_layers_and_their_mean(folder: Any) -> None:
+def test_5_3_fewer_layers_and_their_mean(folder: Any) -> None:
     text = SENTENCES[1]
     whole, mean = (features(make(folder("bert"), combine=how), text)[0].values for how in ("sum", "mean"))
     np.testing.assert_allclose(whole, 4 * mean, rtol=1e-5, atol=1e-6)
@@ -163,7 +181,7 @@ def test_batches_by_length() -> None:
 
 
 @pytest.mark.parametrize("content", ["", " \n\t"])
-def test_text_without_tokens_is_missing(folder: Any, content: str) -> None:
+def test_5_3_text_without_tokens_is_missing(folder: Any, content: str) -> None:
     found = features(make(folder("bert")), content, "今天", "……")
     assert found[0] == Missing("no tokens")
     assert [type(one) for one in found[1:]] == [Features, Features]
@@ -183,7 +201,7 @@ def test_a_pickle_with_code_in_it_is_refused(folder: Any, tmp_path: Path) -> Non
         make(pickled)
 
 
-def test_transformer_xl_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_5_5_transformer_xl_is_refused_with_the_reason(tmp_path: Path) -> None:
     write(tmp_path, {"config.json": {"model_type": "transfo-xl"}})
     with pytest.raises(PluginError, match="transformers 5 has no code for any more") as caught:
         make(tmp_path)
@@ -219,7 +237,7 @@ def test_weights_that_are_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         make(Path("roberta-lage"))
 
 
-def test_known_weights_are_the_published_ones() -> None:
+def test_5_5_known_weights_are_the_published_ones() -> None:
     """Sizes of the published encoders by their configurations, computed without any memory."""
     from transformers import BertConfig, BertModel
 

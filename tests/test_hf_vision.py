@@ -113,7 +113,7 @@ def by_transformers(folder: Path, kind: str, images: Any) -> Any:
 
 @pytest.mark.parametrize("kind", PROCESSORS)
 @pytest.mark.parametrize("size", [(112, 112), (128, 128), (24, 24), (50, 91)])
-def test_preprocessing_is_that_of_transformers_to_the_last_bit(shelf: Any, kind: str, size: tuple[int, int]) -> None:
+def test_7_preprocessing_is_that_of_transformers_to_the_last_bit(shelf: Any, kind: str, size: tuple[int, int]) -> None:
     """Sizes without a shape mean a square for ViT and the shorter side for CLIP: the class knows."""
     images = pictures(2, size)
     recipe = of_folder(shelf(kind))
@@ -207,7 +207,7 @@ def test_pictures_of_many_sizes_are_refused(shelf: Any, tmp_path: Path) -> None:
         make("hf-vision", tmp_path)
 
 
-def test_frames_that_are_asked_for() -> None:
+def test_7_frames_that_are_asked_for() -> None:
     catalogue = discover()
     spec = catalogue.find(ExtractorSpec, "hf-vision")
     for values, expected in (

@@ -74,7 +74,7 @@ def test_containers(tmp_path: Path, codec: str, suffix: str, error: float) -> No
     assert sine_error(samples, 16000) < error
 
 
-def test_channels_are_averaged(tmp_path: Path) -> None:
+def test_6_8_channels_are_averaged(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.stack([tone(0.3, 16000), 0 * tone(0.3, 16000)], 1), 16000, subtype="FLOAT")
     np.testing.assert_allclose(read_audio(tmp_path / "a.wav", 16000).samples, 0.5 * tone(0.3, 16000), atol=1e-6)
 

@@ -18,17 +18,17 @@ CENTRES = {
 
 
 @pytest.mark.parametrize(("asked", "wanted"), CENTRES.items())
-def test_centres_of_segments(asked: tuple[int, int], wanted: list[int]) -> None:
+def test_1_4_centres_of_segments(asked: tuple[int, int], wanted: list[int]) -> None:
     assert segment_indices(*asked) == wanted
 
 
-def test_random_sampling_stays_in_its_segment() -> None:
+def test_1_4_random_sampling_stays_in_its_segment() -> None:
     draws = np.array([segment_indices(100, 8, np.random.default_rng(seed)) for seed in range(300)])
     assert (draws.min(0) == 12 * np.arange(8)).all()
     assert (draws.max(0) == 12 * np.arange(8) + 11).all()
 
 
-def test_random_sampling_of_a_short_video_rounds_half_to_even() -> None:
+def test_1_4_random_sampling_of_a_short_video_rounds_half_to_even() -> None:
     assert segment_indices(5, 8, np.random.default_rng(0)) == [0, 1, 1, 2, 2, 3, 4, 4]
 
 

@@ -273,12 +273,15 @@ class Track:
     def at(self, time: float, max_gap: float = 0.5) -> tuple[np.ndarray, float] | None:
         return (np.array([[12.0, 10.0], [20.0, 10.0]]), 0.75) if 1 <= time < 3 else None
 
+    def outline(self, time: float, max_gap: float = 0.5) -> np.ndarray:
+        return np.array([[8.0, 4.0], [24.0, 4.0], [16.0, 20.0]])
+
 
 def test_faces_are_cut_along_the_track(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def crop(image: np.ndarray, points: np.ndarray, size: int = 128, mask: bool = False) -> np.ndarray:
-        seen.append(points)
+    def crop(image: np.ndarray, points: np.ndarray, size: int, outline: np.ndarray) -> np.ndarray:
+        seen.extend([points, outline])
         return numbered(index_of(image), size, size)
 
     monkeypatch.setattr("mer_core.media.align.crop_face", crop)
@@ -298,6 +301,7 @@ def test_faces_are_cut_along_the_track(clip: Path, monkeypatch: pytest.MonkeyPat
     assert found["c"].images.shape[1] == 128  # type: ignore[union-attr]
     assert len(found["w"]) == 20  # type: ignore[arg-type]
     np.testing.assert_array_equal(seen[0], [[24, 20], [40, 20]])
+    np.testing.assert_array_equal(seen[1], [[16, 8], [48, 8], [32, 40]])
     assert none == {"f": Missing("no face in view"), "c": Missing("no face in view")}
     assert sizes == [(32, 32), (64, 48)]
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from fake_openface import (
+    COLUMNS,
     SHAPE,
     aligned,
+    depth,
     header,
     landmarks_of,
     rows_of,
@@ -30,6 +33,7 @@ from mer_core.media.faces import FaceTrack
 from mer_core.testing import check_plugin
 from mer_core.types import Clip, Derived, Failure, Frames, Missing, Sample
 from mer_plugins.faces.openface import OpenFace, five_points
+from mer_plugins.faces.openface_hog import read_hog
 from mer_plugins.faces.openface_options import OpenFaceOptions
 from mer_plugins.faces.openface_output import picture_numbers
 from mer_plugins.faces.openface_shape import find_shape, own_shape, read_shape
@@ -88,17 +92,17 @@ def mertools(folder: Path, clip: Clip, count: int = COUNT, size: int = 112) -> P
     return folder
 
 
-# METHODS OF ALIGNMENT
+# 8.2: ALIGNMENT
 
 
 @pytest.mark.parametrize("size", [112, 128])
-def test_a_frontal_face_lands_on_the_published_points(size: int) -> None:
+def test_8_2_a_frontal_face_lands_on_the_published_points(size: int) -> None:
     moved = apply(fit_face(five_points(SHAPE, SHAPE, np.zeros(2)), size), SHAPE)
     for index, expected in GOLDEN[size].items():
         assert moved[index] == pytest.approx(expected, abs=0.011)
 
 
-def test_the_published_transform_of_a_turned_face() -> None:
+def test_8_2_the_published_transform_of_a_turned_face() -> None:
     landmarks = turned(SHAPE, 20, 1.9, (320, 240))
     matrix, shift = fit_face(five_points(landmarks, SHAPE, np.array([320.0, 240.0])), 112)
     assert matrix == pytest.approx(np.array([[0.346203, 0.126007], [-0.126007, 0.346203]]), abs=2e-6)
@@ -107,12 +111,12 @@ def test_the_published_transform_of_a_turned_face() -> None:
     assert shift == pytest.approx(-matrix @ [320, 240] + [56, 56])
 
 
-def test_a_mirrored_face_is_never_reflected() -> None:
+def test_8_3_a_mirrored_face_is_never_reflected() -> None:
     matrix, _ = fit_face(five_points(SHAPE * [-1, 1] + 200, SHAPE), 112)
     assert np.linalg.det(matrix) > 0
 
 
-def test_the_model_s_translation_is_the_middle_not_the_landmarks_mean() -> None:
+def test_8_2_the_model_s_translation_is_the_middle_not_the_landmarks_mean() -> None:
     centre = np.array([303.0, 222.0])
     matrix, shift = fit_face(five_points(SHAPE * 1.5 + 300, SHAPE, centre), 128)
     assert matrix @ centre + shift == pytest.approx([64, 64])
@@ -122,7 +126,7 @@ def test_the_model_s_translation_is_the_middle_not_the_landmarks_mean() -> None:
 
 
 @pytest.mark.parametrize("angle", [-30, 0, 25])
-def test_the_own_template_aligns_nearly_as_openface_does(angle: float) -> None:
+def test_8_2_the_own_template_aligns_nearly_as_openface_does(angle: float) -> None:
     landmarks = turned(SHAPE, angle, 1.4, (200, 160))
     ours, theirs = (fit_face(five_points(landmarks, shape), 128)[0] for shape in (own_shape(), SHAPE))
     ratio = complex(ours[0, 0], ours[1, 0]) / complex(theirs[0, 0], theirs[1, 0])
@@ -130,7 +134,7 @@ def test_the_own_template_aligns_nearly_as_openface_does(angle: float) -> None:
     assert np.degrees(np.angle(ratio)) == pytest.approx(0, abs=0.5)
 
 
-def test_the_mean_shape_is_read_from_an_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_8_2_the_mean_shape_is_read_from_an_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_shape() is None
     file = write_pdm(tmp_path / "build/bin/AU_predictors/In-the-wild_aligned_PDM_68.txt")
     assert read_shape(file) == pytest.approx(SHAPE)
@@ -143,11 +147,11 @@ def test_the_mean_shape_is_read_from_an_install(tmp_path: Path, monkeypatch: pyt
             read_shape(tmp_path / "other.txt")
 
 
-# TABLES
+# 8.1: TABLES
 
 
 @pytest.mark.parametrize("gap", ["", " "])
-def test_tables_are_read_with_and_without_spaces(tmp_path: Path, gap: str) -> None:
+def test_8_1_tables_are_read_with_and_without_spaces(tmp_path: Path, gap: str) -> None:
     landmarks = landmarks_of(3)
     table = read_table(write_table(tmp_path / "a.csv", rows_of(landmarks, [0.9, 0.2, 0.98]), gap=gap))
     assert table.frames.tolist() == [1, 2, 3]
@@ -158,7 +162,18 @@ def test_tables_are_read_with_and_without_spaces(tmp_path: Path, gap: str) -> No
     assert table.tracked(0.5, successful=False).tolist() == [True, False, True]
 
 
-def test_rows_come_in_order_and_the_main_face_is_the_largest(tmp_path: Path) -> None:
+def test_8_1_all_columns_of_a_table_are_found_by_name(tmp_path: Path) -> None:
+    assert len(COLUMNS) == len(set(COLUMNS)) == 714
+    landmarks = landmarks_of(2)
+    known = [dict(zip(header(), row, strict=True)) for row in rows_of(landmarks, centres=np.array([[1, 2], [3, 4]]))]
+    rows = [[row.get(name, -1.0) for name in COLUMNS] for row in known]
+    table = read_table(write_table(tmp_path / "a.csv", rows, COLUMNS, gap=" "))
+    assert table.points == pytest.approx(landmarks)
+    assert table.centres.tolist() == [[1, 2], [3, 4]]
+    assert table.confidence.tolist() == [0.98, 0.98]
+
+
+def test_8_1_rows_come_in_order_and_the_main_face_is_the_largest(tmp_path: Path) -> None:
     landmarks = np.concatenate([landmarks_of(2), 0.5 * landmarks_of(3)])
     rows = rows_of(landmarks, faces=[1, 1, 0, 0, 0], frames=[2, 1, 3, 2, 1])
     main = read_table(write_table(tmp_path / "a.csv", rows)).main()
@@ -177,38 +192,93 @@ def test_broken_tables_are_refused(tmp_path: Path) -> None:
             read_table(tmp_path / "b.csv")
 
 
-def test_pictures_sort_by_frame_beyond_six_digits(tmp_path: Path) -> None:
+def test_8_1_pictures_sort_by_frame_beyond_six_digits(tmp_path: Path) -> None:
     for name in ("frame_det_00_1000000", "frame_det_00_999999", "frame_det_01_000007", "frame_det_00_000010"):
         (tmp_path / f"{name}.bmp").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("1")
     assert picture_numbers(tmp_path, None) == {7: 0, 10: 1, 999999: 2, 1000000: 3}
     assert picture_numbers(tmp_path, 0) == {10: 1, 999999: 2, 1000000: 3}
+    (tmp_path / "still").mkdir()
+    (tmp_path / "still" / "face_det_000003.bmp").write_bytes(b"")
+    assert picture_numbers(tmp_path / "still", 0) == {3: 0}
 
 
-# OUTPUT THAT IS THERE
+def hog(values: np.ndarray, valid: float, sizes: tuple[int, int, int] = (2, 3, 31)) -> bytes:
+    """A frame of a .hog file."""
+    return struct.pack("<iiif", *sizes, valid) + values.astype("<f4").tobytes()
+
+
+def test_8_1_histograms_say_their_size_with_every_frame(tmp_path: Path) -> None:
+    file, values = tmp_path / "a.hog", np.random.default_rng(0).random((4, 2 * 3 * 31)).astype(np.float32)
+    frames = [hog(one, valid) for one, valid in zip(values, (1.0, 0.0, -1.0, 1.0), strict=True)]
+    file.write_bytes(b"".join(frames))
+    found = read_hog(file)
+    np.testing.assert_array_equal(found.values, values)
+    assert found.valid.tolist() == [True, False, False, True]
+    file.write_bytes(hog(np.ones(4464), 1, (12, 12, 31)))
+    assert read_hog(file).values.shape == (1, 4464)
+    file.write_bytes(b"")
+    assert read_hog(file).values.shape == (0, 0)
+    other = hog(values[0], 1, (3, 2, 31))
+    for content in (frames[0][:-4], frames[0][:7], frames[0] + other, hog(values[0], 1, (-2, 3, 31)), b"text" * 99):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.hog is no \.hog of OpenFace, or is cut off"):
+            read_hog(file)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_hog(tmp_path / "none.hog")
+
+
+# 8.1: OUTPUT THAT IS THERE
 
 
 @pytest.mark.parametrize("size", [112, 128])
-def test_mer_cuts_what_openface_cuts(
+def test_8_2_mer_cuts_what_openface_cuts(
     tmp_path: Path, clip: Clip, pictures: list[np.ndarray], pdm: Path, size: int
 ) -> None:
     landmarks = landmarks_of(COUNT)
     centres = landmarks.mean(1) + np.array((3, -2))
     write_table(tmp_path / f"{clip.id}.csv", rows_of(landmarks, centres=centres), gap=" ")
-    found = crops(clip, derive(clip, folder=tmp_path, shape=pdm), size)
+    found = crops(clip, derive(clip, folder=tmp_path, shape=pdm, mask=False), size)
     assert found.times == pytest.approx(np.arange(COUNT) / 25)
     assert found.quality == pytest.approx(np.full(COUNT, 0.98))
     expected = [aligned(*each, size) for each in zip(pictures, landmarks, centres, strict=True)]
     assert np.abs(found.images.astype(int) - np.stack(expected)).max() <= 2
 
 
-def test_reference_transform_is_that_of_the_aligner() -> None:
+@pytest.mark.parametrize("size", [112, 128])
+def test_8_2_what_is_not_face_is_black_by_default(tmp_path: Path, clip: Clip, pdm: Path, size: int) -> None:
+    landmarks = landmarks_of(COUNT)
+    centres = landmarks.mean(1) + np.array((3, -2))
+    write_table(tmp_path / f"{clip.id}.csv", rows_of(landmarks, centres=centres))
+    masked, whole = (
+        crops(clip, derive(clip, folder=tmp_path, shape=pdm, **how), size).images for how in ({}, {"mask": False})
+    )
+    inside = np.stack([depth(*each, size) for each in zip(landmarks, centres, strict=True)])
+    assert (masked[inside > 1] == whole[inside > 1]).all()
+    assert (masked[inside < -1] == 0).all()
+    assert 0.05 < (inside < -1).mean() < 0.4
+    assert whole[inside < -1].mean() > 100
+    bare = derive(clip, folder=tmp_path, mask=False)
+    assert isinstance(bare, Derived)
+    assert "outlines" not in bare.arrays
+
+
+def test_8_2_what_is_out_of_sight_is_black_under_a_mask_too(tmp_path: Path, clip: Clip, pdm: Path) -> None:
+    write_table(tmp_path / f"{clip.id}.csv", rows_of(landmarks_of(COUNT), [0.9, 0.1, 0.9, 0.9, 0.9, 0.9]))
+    how = {"folder": tmp_path, "shape": pdm, "require_success": True}
+    black, again = (derive(clip, **how, on_missing=what) for what in ("zeros", "repeat_last"))
+    assert [bool(image.any()) for image in crops(clip, black).images] == [True, False, True, True, True, True]
+    assert isinstance(again, Derived)
+    assert (again.arrays["outlines"][1] == again.arrays["outlines"][0]).all()
+
+
+def test_8_2_reference_transform_is_that_of_the_aligner() -> None:
     for landmarks in landmarks_of(3):
         matrix, shift = fit_face(five_points(landmarks, SHAPE), 112)
         assert np.column_stack([matrix, shift]) == pytest.approx(transform_of(landmarks, landmarks.mean(0), 112))
 
 
-def test_frames_without_a_face_follow_the_option(tmp_path: Path, clip: Clip, pdm: Path) -> None:
+def test_8_3_frames_without_a_face_follow_the_option(tmp_path: Path, clip: Clip, pdm: Path) -> None:
     landmarks = landmarks_of(COUNT)
     landmarks[0] = 0
     sure = [0.0, 0.9, 0.9, 0.3, 0.9, 0.9]
@@ -232,7 +302,7 @@ def test_frames_without_a_face_follow_the_option(tmp_path: Path, clip: Clip, pdm
     assert derive(clip, folder=tmp_path, min_confidence=0.99) == Missing("OpenFace found no face in 6 frames")
 
 
-def test_mertools_arrays_are_faces(tmp_path: Path, clip: Clip) -> None:
+def test_8_1_mertools_arrays_are_faces(tmp_path: Path, clip: Clip) -> None:
     faces = derive(clip, folder=mertools(tmp_path, clip))
     found = crops(clip, faces, 112)
     assert found.times == pytest.approx(np.arange(COUNT) / 25)
@@ -281,7 +351,7 @@ def test_arrays_that_are_empty_gone_or_something_else(tmp_path: Path, clip: Clip
     assert isinstance(derive(clip, folder=folder), Failure)
 
 
-def test_aligned_pictures_are_faces_with_and_without_a_table(tmp_path: Path, clip: Clip) -> None:
+def test_8_1_aligned_pictures_are_faces_with_and_without_a_table(tmp_path: Path, clip: Clip) -> None:
     folder = tmp_path / f"{clip.id}_aligned"
     folder.mkdir(parents=True)
     for frame in (1, 2, 4, 6):
@@ -318,13 +388,14 @@ def test_other_output_is_another_fingerprint(tmp_path: Path, clip: Clip) -> None
     options = OpenFaceOptions(folder=mertools(tmp_path, clip))
     before = options.fingerprint()
     assert before == options.fingerprint() == OpenFaceOptions(folder=tmp_path, timeout=3).fingerprint()
+    assert "mask" not in before  # its value counts
     np.save(tmp_path / clip.id / "一.npy", np.zeros((1, 8, 8, 3), np.uint8))
     assert options.fingerprint() != before
     with pytest.raises(OSError):
         OpenFaceOptions(folder=tmp_path / "none").fingerprint()
 
 
-# A PROGRAM THAT IS RUN
+# 8.1: A PROGRAM THAT IS RUN
 
 
 @pytest.fixture
@@ -344,11 +415,11 @@ def heard(path: Path) -> tuple[list[str], list[str]]:
     return words, frames
 
 
-def test_the_program_is_run_on_the_clip_s_frames(
+def test_8_1_the_program_is_run_on_the_clip_s_frames(
     tmp_path: Path, clip: Clip, pictures: list[np.ndarray], program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_HEARD", str(tmp_path / "heard"))
-    found = crops(clip, derive(clip, binary=str(program)), 128)
+    found = crops(clip, derive(clip, binary=str(program), mask=False), 128)
     expected = [aligned(i, p, p.mean(0), 128) for i, p in zip(pictures, landmarks_of(COUNT), strict=True)]
     assert np.abs(found.images.astype(int) - np.stack(expected)).max() <= 2
     words, frames = heard(tmp_path / "heard")
@@ -360,7 +431,7 @@ def test_the_program_is_run_on_the_clip_s_frames(
     assert len(heard(tmp_path / "heard")[1]) == 2
 
 
-def test_the_program_s_pictures_are_kept_where_asked(
+def test_8_1_the_program_s_pictures_are_kept_where_asked(
     tmp_path: Path, clip: Clip, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_HEARD", str(tmp_path / "heard"))
@@ -390,7 +461,7 @@ def test_a_clip_that_the_program_fails_on_does_not_stop_the_others(tmp_path: Pat
     assert silent.reason.startswith("OpenFace wrote no table: Reading the input sequence. ")
 
 
-def test_a_program_that_takes_too_long_is_ended_with_all_it_started(tmp_path: Path, program: Path) -> None:
+def test_8_1_a_program_that_takes_too_long_is_ended_with_all_it_started(tmp_path: Path, program: Path) -> None:
     slow = derive(narrow(tmp_path, 66), binary=str(program), timeout=1.5)
     assert isinstance(slow, Failure)
     assert slow.reason.startswith("OpenFace took longer than 1.5 s")

@@ -29,7 +29,7 @@ def test_goldens() -> None:
     assert pool_frames(FRAMES, "mean_var").tolist() == [2, 4, 1, 4]
 
 
-def test_dimensions_of_the_paper() -> None:
+def test_7_dimensions_of_the_paper() -> None:
     assert [pooled_dim(d, "mean_var") for d in (1024, 5120, 768)] == [2048, 10240, 1536]
     assert pooled_dim(768, "mean") == 768
 

@@ -55,13 +55,13 @@ COCOOP = [
 ]
 
 
-def test_scores_are_those_of_maple(big: Any) -> None:
+def test_1_5_scores_are_those_of_maple(big: Any) -> None:
     plan = PromptPlan(scheme="maple", tokens=2, vision_depth=3, text_depth=3)
     model = settle(prompted(big, plan, WORDS, published(), seed=0))
     near(model(clips(3, 1)), MAPLE)
 
 
-def test_scores_are_those_of_cocoop(big: Any) -> None:
+def test_1_5_scores_are_those_of_cocoop(big: Any) -> None:
     model = settle(prompted(big, PromptPlan(scheme="cocoop"), WORDS, published(), seed=0))
     near(model(clips(3, 1)), COCOOP)
 
@@ -70,17 +70,17 @@ def test_scores_are_those_of_cocoop(big: Any) -> None:
     ("tokens", "depth", "wanted"),
     [(8, 12, [0.5484295, -1.4118347, -0.3807755]), (3, 2, [-2.8194141, -5.5083637, -3.8160419])],
 )
-def test_scores_are_those_of_vpt(big: Any, tokens: int, depth: int, wanted: list[float]) -> None:
+def test_1_5_scores_are_those_of_vpt(big: Any, tokens: int, depth: int, wanted: list[float]) -> None:
     model = settle(prompted(big, PromptPlan("vpt", tokens, depth), WORDS, published(), seed=0))
     near(model(clips(3, 1))[0], wanted)
     near(model.classes(), zero_shot(big, WORDS, published()), 1e-5)
 
 
-def test_ivlp_is_the_same_model_under_another_name() -> None:
+def test_1_5_ivlp_is_the_same_model_under_another_name() -> None:
     near(made(PromptPlan("ivlp"))(clips()), made(PromptPlan("vl"))(clips()), 0)
 
 
-def test_maple_couples_the_towers() -> None:
+def test_1_5_maple_couples_the_towers() -> None:
     """The same vectors as prompts of their own give the same scores; deeper couplings begin alike."""
     model = made(PromptPlan("maple"))
     free = made(PromptPlan("vl"), model.model)
@@ -94,7 +94,7 @@ def test_maple_couples_the_towers() -> None:
     assert begun["couple.0.weight"].shape == (VISION, TEXT)
 
 
-def test_cocoops_texts_depend_on_what_is_seen() -> None:
+def test_1_5_cocoops_texts_depend_on_what_is_seen() -> None:
     """One video's scores are those of prompts at the input that were moved by hand."""
     model = made(PromptPlan("cocoop"))
     videos = model.frames(clips(2, 1)[:, 0]).detach()
@@ -138,7 +138,7 @@ def test_strange_weights_are_refused_and_change_nothing(change: dict[str, Any], 
     assert all(torch.equal(one, before[name]) for name, one in model.trained().items())
 
 
-def test_prompts_of_vifi_clips_checkpoints(tmp_path: Path) -> None:
+def test_1_2_prompts_of_vifi_clips_checkpoints(tmp_path: Path) -> None:
     model = made()
     torch.save(as_vifi(model), tmp_path / "best.pth")
     found = from_vifi(tmp_path / "best.pth")
@@ -164,6 +164,11 @@ def as_vifi(model: PromptedClip) -> dict[str, Any]:
     names = {"text.0": "prompt_learner.ctx", "vision.0": "image_encoder.VPT"}
     towers = {"text": "text_encoder", "vision": "image_encoder"}
     state = {"prompt_learner.token_prefix": torch.zeros(3, 1, TEXT), "image_encoder.proj": torch.zeros(VISION, DIM)}
+    state |= {
+        "prompt_learner.token_suffix": torch.zeros(3, 72, TEXT),
+        "text_encoder.positional_embedding": torch.zeros(2),
+    }
+    state |= {"prompt_learner.complete_text_embeddings": torch.zeros(3, 77, TEXT), "logit_scale": torch.tensor(4.6)}
     for name, one in model.trained().items():
         tower, _, layer = name.partition(".")
         state[names.get(name, f"{towers[tower]}.transformer.resblocks.{layer}.VPT_shallow")] = one
@@ -189,7 +194,7 @@ def test_checkpoints_without_prompts_are_refused(tmp_path: Path) -> None:
         ({"vision_depth": -1}, "negative"),
     ],
 )
-def test_plans_that_make_no_sense(values: dict[str, Any], told: str) -> None:
+def test_1_2_plans_that_make_no_sense(values: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         PromptPlan(**values)
 

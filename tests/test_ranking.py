@@ -1,4 +1,4 @@
-"""``gpt-ranking`` without a server: prompts, what counts as a ranking, tables, options (METHODS 5.1, 5.2)."""
+"""``gpt-ranking`` without a server: prompts, what counts as a ranking, tables, options (5.1, 5.2)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def options(**values: Any) -> RankingOptions:
         "高兴: 0.8, 惊讶: 0.1, 中性: 0.04, 担心: 0.03, 悲伤: 0.02, 愤怒: 0.01",
     ],
 )
-def test_rankings_that_are_whole(answer: str) -> None:
+def test_5_2_rankings_that_are_whole(answer: str) -> None:
     found = parse(answer, MER2024)
     assert found is not None
     assert found.labels == WHOLE
@@ -70,7 +70,7 @@ def test_rankings_that_are_whole(answer: str) -> None:
         ("排序如下：悲伤 > 高兴 > 中性", ("sad", "happy", "neutral", "angry", "worried", "surprise")),
     ],
 )
-def test_rankings_that_are_repaired(answer: str, first: tuple[str, ...]) -> None:
+def test_5_2_rankings_that_are_repaired(answer: str, first: tuple[str, ...]) -> None:
     assert parse(answer, MER2024) == (first, True)
 
 
@@ -87,7 +87,7 @@ def test_rankings_that_are_repaired(answer: str, first: tuple[str, ...]) -> None
         "[[",
     ],
 )
-def test_what_is_no_ranking(answer: str) -> None:
+def test_5_2_what_is_no_ranking(answer: str) -> None:
     assert parse(answer, MER2024) is None
 
 
@@ -98,13 +98,13 @@ def test_classes_of_ones_own() -> None:
     assert parse("2, 1", ("1", "2")) == (("2", "1"), False)
 
 
-def test_synonyms_are_those_of_the_vocabulary() -> None:
+def test_5_2_synonyms_are_those_of_the_vocabulary() -> None:
     for name, words in SYNONYMS.items():
         assert CHINESE[name] in words
         assert {canonical(word) for word in words} <= {name, None}
 
 
-def test_the_prompts() -> None:
+def test_5_2_the_prompts() -> None:
     chinese = filled(PROMPTS["zh"], MER2024, "zh", "走{labels}吧")
     assert "六个情感标签（中性、愤怒、高兴、悲伤、担心、惊讶）" in chinese
     assert "文本：“走{labels}吧”" in chinese
@@ -152,7 +152,7 @@ def test_what_counts_in_the_fingerprint(tmp_path: Path) -> None:
     assert facts(ranker="file", table=one) != before
 
 
-def test_rankings_from_a_table(tmp_path: Path) -> None:
+def test_5_2_rankings_from_a_table(tmp_path: Path) -> None:
     table = tmp_path / "rankings.csv"
     table.write_text(
         'text,id,ranking\n你好,,高兴 > 中性\n,b,"[""sad"", ""angry""]"\n坏,,no idea\n', encoding="utf-8-sig"
@@ -176,12 +176,12 @@ def test_a_table_without_its_columns(tmp_path: Path) -> None:
         GptRanking(options(ranker="file", table=tmp_path / "a.csv"), "cpu")
 
 
-def test_no_ranking() -> None:
+def test_5_2_no_ranking() -> None:
     found = GptRanking(options(ranker="none"), "cpu").derive([said("你好"), said("")])
     assert found == [Missing("no ranking is wanted"), Missing("nothing is said")]
 
 
-def test_nothing_is_sent_unless_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_5_2_nothing_is_sent_unless_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EnvironmentProblem, match=r"not be sent to api.openai.com\. Permit.*--allow-upload"):
         GptRanking(options(), "cpu")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
@@ -204,8 +204,8 @@ def ranking_job(found: Sequence[str], **values: Any) -> DeriverJob:
     return _deriver_job("ranking", config.derivers, catalogue, found)
 
 
-def test_the_classes_of_the_run_are_ranked() -> None:
-    """METHODS 5.2: the labels in the prompt are those of the run, unless an option names them."""
+def test_5_2_the_classes_of_the_run_are_ranked() -> None:
+    """The labels in the prompt are those of the run, unless an option names them."""
     mine = ("joy", "anger", "boredom")
     job = ranking_job(mine)
     assert job.options.ranked == mine

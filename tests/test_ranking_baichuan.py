@@ -1,4 +1,4 @@
-"""``gpt4-baichuan``: how ranking and text are joined (METHODS 5.2), and a run with a server on loopback."""
+"""``gpt4-baichuan``: how ranking and text are joined (5.2), and a run with a server on loopback."""
 
 from __future__ import annotations
 
@@ -69,18 +69,18 @@ def features(folder: Path, text: str, labels: Any, **values: Any) -> Any:
         ({"template": "<{ranking}> {text}!", "top": 1}, "<高兴> 好!"),
     ],
 )
-def test_what_is_read(values: dict[str, Any], expected: str) -> None:
+def test_5_2_what_is_read(values: dict[str, Any], expected: str) -> None:
     assert spliced("好", LABELS, options(**values)) == (expected, None)
 
 
-def test_the_transcript_alone_is_pooled() -> None:
+def test_5_2_the_transcript_alone_is_pooled() -> None:
     for values in ({"order": "ranking_first"}, {"template": "{ranking}|{text}|", "language": "en"}):
         text, used = spliced("好{ranking}", LABELS, options(pool="text", **values))
         assert used is not None
         assert text[used] == "好{ranking}"
 
 
-def test_nothing_is_spliced_where_there_is_nothing() -> None:
+def test_5_2_nothing_is_spliced_where_there_is_nothing() -> None:
     assert spliced("好", (), options()) == ("好", None)
     assert spliced(" ", LABELS, options()) == ("", None)
 
@@ -88,7 +88,7 @@ def test_nothing_is_spliced_where_there_is_nothing() -> None:
 @pytest.mark.parametrize(
     "values", [{}, {"template": "{text} {ranking}"}, {"template": "{text} {ranking}", "order": "ranking_first"}]
 )
-def test_the_causal_mask_trap_is_refused(values: dict[str, Any]) -> None:
+def test_5_2_the_causal_mask_trap_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="never looks ahead"):
         options(pool="text", **values)
 
@@ -99,7 +99,7 @@ def test_templates_that_are_refused(template: str) -> None:
         options(template=template)
 
 
-def test_why_it_is_a_trap(folder: Path) -> None:
+def test_5_2_why_it_is_a_trap(folder: Path) -> None:
     """With the text first, its tokens have the same states whatever the ranking is."""
     one, two = (features(folder, TEXTS[0], labels, language="en").values for labels in (LABELS, OTHERS))
     plain = Baichuan(BaichuanOptions(model=str(folder)), "cpu").extract([said(TEXTS[0])])[0]
@@ -110,14 +110,14 @@ def test_why_it_is_a_trap(folder: Path) -> None:
     assert np.abs(one.mean(0) - two.mean(0)).max() > 1e-2
 
 
-def test_with_the_ranking_first_the_transcript_hears_it(folder: Path) -> None:
+def test_5_2_with_the_ranking_first_the_transcript_hears_it(folder: Path) -> None:
     one, two = (features(folder, TEXTS[0], labels, pool="text", **HEARS).values for labels in (LABELS, OTHERS))
     assert one.shape == two.shape
     assert len(one) < len(features(folder, TEXTS[0], LABELS, **HEARS).values)
     assert np.abs(one - two).max() > 1e-2
 
 
-def test_without_ranking_it_is_baichuan(folder: Path) -> None:
+def test_5_2_without_ranking_it_is_baichuan(folder: Path) -> None:
     plain = Baichuan(BaichuanOptions(model=str(folder)), "cpu").extract([said(TEXTS[1])])[0]
     assert isinstance(plain, Features)
     np.testing.assert_allclose(features(folder, TEXTS[1], ()).values, plain.values, atol=1e-5)
@@ -156,7 +156,7 @@ def jobs(folder: Path, **values: Any) -> tuple[list[ExtractorJob], dict[str, Der
     return [reader], {"ranking": deriver}
 
 
-def test_a_run_goes_on_without_rankings_that_failed(
+def test_5_2_a_run_goes_on_without_rankings_that_failed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -49,7 +49,7 @@ def labels(answers: Sequence[Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("reply", [GOOD, ENGLISH])
-def test_what_is_asked(reply: Reply) -> None:
+def test_5_2_what_is_asked(reply: Reply) -> None:
     with serving(reply) as server:
         (found,) = ranked(server, "今天真好")
     assert found.info == {"ranking": ["happy", "surprise", "neutral", "worried", "sad", "angry"], "repaired": False}
@@ -71,7 +71,7 @@ def test_what_is_asked(reply: Reply) -> None:
         Reply(status=400, error={"message": "no", "param": "seed"}),
     ],
 )
-def test_tried_again(first: Reply) -> None:
+def test_5_2_tried_again(first: Reply) -> None:
     with serving(first, GOOD) as server:
         assert labels(ranked(server, "a")) == ["happy"]
     assert len(server.questions) == 2
@@ -111,7 +111,7 @@ def test_tries_are_bounded(reply: Reply, said: str) -> None:
 
 
 @pytest.mark.parametrize("reply", NONSENSE)
-def test_nonsense_is_not_kept(reply: Reply) -> None:
+def test_5_2_nonsense_is_not_kept(reply: Reply) -> None:
     with serving(reply, GOOD) as server:
         assert ranked(server, "a") == [Failure("toy gave no ranking of the classes", "ranking")]
         assert labels(ranked(server, "a")) == ["happy"]
@@ -171,7 +171,7 @@ def test_questions_at_once_are_bounded() -> None:
         assert len(server.questions) == 12
 
 
-def test_nothing_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_5_2_nothing_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(GOOD) as server:
         first = ranked(server, "a", "b", " a ")
         upcoming = outlook(asked(server.url), ["a", "c", "c", " "])
@@ -189,7 +189,7 @@ def test_nothing_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_what_lies_in_the_cache(tmp_path: Any) -> None:
+def test_5_2_what_lies_in_the_cache(tmp_path: Any) -> None:
     with serving(GOOD) as server:
         ranked(server, "a secret that was told")
         (path,) = (tmp_path / "cache" / "rankings").iterdir()

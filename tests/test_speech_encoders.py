@@ -22,6 +22,7 @@ from mer_plugins import hf
 from mer_plugins.speech.chunks import Grid, by_length, windows
 from mer_plugins.speech.encoder import EPSILON, SpeechEncoder, resample
 from mer_plugins.speech.encoder_options import EncoderOptions
+from mer_plugins.speech.encoder_weights import HUBERT
 from mer_plugins.speech.pieces import BUDGET, SLACK, normalised
 
 RATE = 16000
@@ -40,6 +41,10 @@ NORMS = {
     },
     "positions": {"num_conv_pos_embeddings": 5, "conv_pos_kernel_size": 19},
 }
+LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+LARGE |= {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+"""What chinese-hubert-large has instead of transformers' defaults."""
+
 MODELS = {
     "hubert": ("Hubert", ("group", "layer")),
     "wav2vec2": ("Wav2Vec2", ("group", "layer")),
@@ -147,6 +152,35 @@ def test_6_1_normalisation_is_over_the_whole_wave(shelf: Any) -> None:
     np.testing.assert_allclose(normalised(wave, EPSILON), by_hand, atol=2e-5)
 
 
+def test_6_1_sizes_of_the_published_model() -> None:
+    """Its configuration, built without memory: as many bytes as the spec says, 49 frames of 1024 in a second."""
+    config = transformers.HubertConfig(**LARGE)
+    with torch.device("meta"):
+        model = transformers.HubertModel(config).eval()
+        states = model(torch.zeros(1, RATE), output_hidden_states=True).hidden_states
+    known = HUBERT[0]
+    assert (known.name, known.dim, known.licence) == ("chinese-hubert-large", 1024, "MIT")
+    assert (len(states), states[-1].shape) == (25, (1, 49, 1024))
+    assert 4 * sum(one.numel() for one in model.parameters()) == pytest.approx(known.bytes, rel=0.005)
+    assert Grid.of(config) == Grid(400, 320)
+
+
+def test_6_1_names_of_older_and_newer_torch(shelf: Any, tmp_path: Path) -> None:
+    """Of the positional convolution's normed weights; the shelf has the older ones."""
+    folder, wave = copied(shelf("hubert", "layer"), tmp_path), noise(0.5)
+    state = torch.load(folder / "pytorch_model.bin", weights_only=True)
+    older = [name for name in state if "weight_g" in name or "weight_v" in name]
+    assert len(older) == 2
+    for number, end in enumerate(("weight_g", "weight_v")):
+        (name,) = (one for one in older if one.endswith(end))
+        state[name.replace(end, f"parametrizations.weight.original{number}")] = state.pop(name)
+    torch.save(state, folder / "pytorch_model.bin")
+    found, expected = (
+        make("hubert", one).extract([sample(wave)])[0].values for one in (folder, shelf("hubert", "layer"))
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("asked", [True, False])
 def test_6_1_normalisation_is_what_the_checkpoint_says(shelf: Any, tmp_path: Path, asked: bool) -> None:
     folder = copied(shelf("hubert", "layer"), tmp_path)
@@ -221,7 +255,7 @@ def test_more_layers_than_the_model_has_are_refused(shelf: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "norm"), FAMILY)
-def test_a_clip_gives_the_same_alone_and_in_a_batch(
+def test_6_5_a_clip_gives_the_same_alone_and_in_a_batch(
     shelf: Any, name: str, norm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(BUDGET, "cpu", 100 * RATE)
@@ -243,7 +277,7 @@ def test_batches_are_of_similar_length_and_bounded() -> None:
     assert list(by_length([], 300, 0.1)) == []
 
 
-def test_too_short_silent_and_broken_sound(shelf: Any) -> None:
+def test_6_8_too_short_silent_and_broken_sound(shelf: Any) -> None:
     extractor = make("hubert", shelf("hubert", "layer"))
     broken = noise(0.5)
     broken[100] = np.nan

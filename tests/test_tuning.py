@@ -24,7 +24,11 @@ from mer_plugins.video.tuning_options import TuningOptions
 from mer_plugins.video.tuning_saved import Saved
 from mer_plugins.video.tuning_schedule import Schedule
 from mer_plugins.video.tuning_views import (
+    BRIGHTNESS,
+    CONTRAST,
+    HUE,
     PLACES,
+    SATURATION,
     SCALES,
     Jitter,
     Views,
@@ -79,7 +83,7 @@ def frames(height: int, width: int, count: int = 2) -> Any:
 
 
 @pytest.mark.parametrize("size", [(50, 90), (90, 50), (33, 33), (480, 270)])
-def test_the_middle_of_kept_frames_is_the_view_of_features(size: tuple[int, int]) -> None:
+def test_1_3_the_middle_of_kept_frames_is_the_view_of_features(size: tuple[int, int]) -> None:
     """What epochs are chosen on is, to the last bit, what features are made of."""
     images = frames(*size)
     kept = np.stack([kept_recipe(RECIPE, 32).cut(image) for image in images])
@@ -323,7 +327,7 @@ def test_without_an_inner_part_the_last_epoch_is_kept() -> None:
 
 
 @pytest.mark.parametrize("mixing", [None, Mixing(0.8, 1.0)])
-def test_parts_of_a_step_change_nothing_but_rounding(mixing: Mixing | None) -> None:
+def test_1_3_parts_of_a_step_change_nothing_but_rounding(mixing: Mixing | None) -> None:
     samples, labels = clips()
     learnt = []
     for at_once in (1, 4, 6):
@@ -350,7 +354,7 @@ def test_classes_are_encoded_once_per_step() -> None:
         torch.testing.assert_close(alone.trained()[name], value, atol=1e-4, rtol=1e-4)
 
 
-def test_one_step_is_that_of_a_plain_loop() -> None:
+def test_1_3_one_step_is_that_of_a_plain_loop() -> None:
     """Cross-entropy with smoothing of the whole batch at once, AdamW, clipped gradients: torch's own."""
     samples, labels = clips(6)
     plain = Jitter(0, 0, 0, 0, False)
@@ -380,6 +384,31 @@ def test_1_3_mixtures() -> None:
     assert float(found[..., 5:15, 10:30].min()) == 1
     share, found = Mix(0.75, True, np.array([0.0, 0.99])).of(one, other)
     assert float(found.mean()) == pytest.approx(1 - share)
+
+
+@pytest.mark.parametrize(("mixup", "cutmix", "joined"), [(0.8, 1.0, 0.5), (0.8, 0.0, 0.0), (0.0, 1.0, 1.0)])
+def test_1_3_a_step_is_mixed_in_one_way_each_as_often(mixup: float, cutmix: float, joined: float) -> None:
+    """By a share from Beta(a, a), whose variance is 1 / (4 (2 a + 1)); the same for all clips of the step."""
+    samples, labels = clips(6)
+    batches = tuning(Toy(), samples, labels, mixing=Mixing(mixup, cutmix)).batches
+    found = [mix for mix in (batches._mix(0, step) for step in range(2000)) if mix is not None]
+    assert len(found) == 2000
+    assert np.mean([mix.joined for mix in found]) == pytest.approx(joined, abs=0.04)
+    for which, alpha in ((False, mixup), (True, cutmix)):
+        shares = [mix.share for mix in found if mix.joined is which]
+        if shares:
+            assert np.mean(shares) == pytest.approx(0.5, abs=0.04)
+            assert np.var(shares) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
+
+
+def test_1_3_settings_of_the_optimiser_and_of_chance() -> None:
+    asked, jitter = TuningOptions(), Jitter()
+    assert (asked.beta1, asked.beta2, asked.epsilon, asked.weight_decay) == (0.9, 0.98, 1e-8, 1e-3)
+    assert asked.epochs_of(1000) == 11
+    assert (asked.smoothing, asked.flip, asked.grey) == (0.1, 0.5, 0.2)
+    assert (jitter.flip, jitter.colour_p, jitter.grey) == (0.5, 0.8, 0.2)
+    assert (BRIGHTNESS, CONTRAST, SATURATION, HUE) == (0.4, 0.4, 0.2, 0.1)
+    assert SCALES == (1, 0.875, 0.75, 0.66)
 
 
 def test_1_3_targets_of_mixtures() -> None:

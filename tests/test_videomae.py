@@ -106,7 +106,7 @@ def test_neither_batches_nor_other_clips_change_features(tiny: Path, batch: int)
         np.testing.assert_allclose(together[place].values, alone.values, atol=TOLERANCE)
 
 
-def test_frames_that_are_asked_for() -> None:
+def test_7_frames_that_are_asked_for() -> None:
     catalogue = discover()
     spec = catalogue.find(ExtractorSpec, "videomae")
     for values, expected in (

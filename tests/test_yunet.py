@@ -98,7 +98,7 @@ def test_the_main_face_is_chosen_as_haar_does(network: Path) -> None:
     assert answers[1] == Missing("none")
 
 
-def test_five_points_align_a_turned_face_to_the_published_targets() -> None:
+def test_8_2_five_points_align_a_turned_face_to_the_published_targets() -> None:
     angle = np.radians(25)
     turn = 1.7 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     for size in (112, 128):

@@ -32,6 +32,9 @@ FIVE_POINTS = np.array([(37.65, 33.37), (90.23, 32.99), (64.98, 57.27), (40.87, 
 RIGID = np.array([1, 2, 3, 4, 12, 13, 14, 15, 27, 28, 29, 31, 32, 33, 34, 35, 36, 39, 40, 41, 42, 45, 46, 47])
 """Those of the 68 landmarks (0-based) that expressions hardly move."""
 
+FOREHEAD = 30 / 0.7
+"""Millimetres of the mean shape that the face reaches above the brows."""
+
 _BASE = 128
 _BROWS = np.array([0, 16, *range(17, 27)])
 _OVAL_CENTRE, _OVAL_AXES = (0.5, 0.455), (0.46, 0.54)
@@ -121,20 +124,21 @@ def apply(transform: Transform, points: ArrayLike) -> Points:
     return moved
 
 
-def crop_face(image: ImageArray, points: ArrayLike, size: int = 128, mask: bool = False) -> ImageArray:
+def crop_face(
+    image: ImageArray, points: ArrayLike, size: int = 128, mask: bool = False, outline: ArrayLike | None = None
+) -> ImageArray:
     """Aligned crop uint8 [size, size, 3] of one face in ``image`` [H, W, 3].
 
     Eyes come to lie level at the target positions; what is outside the image is black. ``points``
-    are as in :func:`fit_face`, in pixels of ``image``. ``mask`` also blackens what is not face: the
-    hull of 68 landmarks, or an oval where only 2 or 5 points are known.
+    are as in :func:`fit_face`, in pixels of ``image``. ``mask``, or an ``outline``, also blackens
+    what is not face: see :func:`face_mask`.
 
     Raises:
         DataError: as :func:`fit_face`.
     """
-    transform = fit_face(points, size)
-    crop = warp(image, transform, size)
-    if mask:
-        crop[~face_mask(points, size)] = 0
+    crop = warp(image, fit_face(points, size), size)
+    if mask or outline is not None:
+        crop[~face_mask(points, size, outline)] = 0
     return crop
 
 
@@ -154,18 +158,35 @@ def warp(image: ImageArray, transform: Transform, size: int) -> ImageArray:
     return crop
 
 
-def face_mask(points: ArrayLike, size: int = 128) -> NDArray[np.bool_]:
-    """bool [size, size]: True on the face, in the aligned crop that ``points`` lead to."""
+def face_mask(points: ArrayLike, size: int = 128, outline: ArrayLike | None = None) -> NDArray[np.bool_]:
+    """bool [size, size]: True on the face, in the aligned crop that ``points`` lead to.
+
+    The face is the hull of ``outline`` [L, 2], in pixels of the image; without one, that of 68 landmarks
+    :func:`with_forehead`, or an oval where only 2 or 5 points are known.
+    """
     canvas = np.zeros((size, size), np.uint8)
     found = np.asarray(points, np.float64)
-    if len(found) == 68:
-        outline = apply(fit_face(found, size), found)
-        outline[_BROWS, 1] -= 30 / 0.7 * scale_for(size)
-        cv2.fillConvexPoly(canvas, cv2.convexHull(np.rint(outline).astype(np.int32)), 1)
+    transform = fit_face(found, size)
+    if outline is None and len(found) == 68:
+        outline = with_forehead(found, transform, size)
+    if outline is not None:
+        corners = np.rint(apply(transform, outline)).astype(np.int32)
+        cv2.fillConvexPoly(canvas, cv2.convexHull(corners), 1)
     else:
         centre, axes = (tuple(round(v * size) for v in pair) for pair in (_OVAL_CENTRE, _OVAL_AXES))
         cv2.ellipse(canvas, centre, axes, 0, 0, 360, 1, -1)
     return canvas.astype(bool)
+
+
+def with_forehead(landmarks: ArrayLike, transform: Transform, size: int = 128) -> Points:
+    """68 landmarks [68, 2] with brows and temples moved up as far as OpenFace's mask reaches.
+
+    That is 30 px in a crop of 112, in the direction that is up in the crop of side ``size`` px into which
+    ``transform`` leads.
+    """
+    outline = np.array(landmarks, np.float64)
+    outline[_BROWS] += np.linalg.solve(transform[0], [0, -FOREHEAD * scale_for(size)])
+    return outline
 
 
 def _rotation(a: Points, b: Points) -> tuple[Points, float]:

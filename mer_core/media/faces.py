@@ -55,9 +55,9 @@ class Detection:
 class FaceTrack:
     """The main face over time: T moments at which it was detected.
 
-    ``times`` [T] seconds, ``boxes`` [T, 4] and ``points`` [T, K, 2] in pixels of a frame of ``size``
-    (width, height), ``scores`` [T] in [0, 1]; ``frames_seen`` counts the frames that were looked at.
-    K is 2 (eye centres), 5 (and nose tip, mouth corners) or 68.
+    ``times`` [T] seconds, ``boxes`` [T, 4] and ``points`` [T, K, 2] in pixels of a frame of ``size`` (width, height),
+    ``scores`` [T] in [0, 1]; ``frames_seen`` counts the frames that were looked at. K is 2 (eye centres), 5 (and nose
+    tip, mouth corners) or 68. Outside of the hull of ``outlines`` [T, L, 2], if there are any, crops are black.
     """
 
     times: Array
@@ -66,6 +66,7 @@ class FaceTrack:
     scores: Array
     size: tuple[int, int]
     frames_seen: int
+    outlines: Array | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -73,13 +74,14 @@ class FaceTrack:
     def to_derived(self) -> Derived:
         """As a storable artefact; :meth:`from_derived` reads it back."""
         arrays = {"times": self.times, "boxes": self.boxes, "points": self.points, "scores": self.scores}
+        arrays |= {} if self.outlines is None else {"outlines": self.outlines}
         info = {"size": list(self.size), "frames_seen": self.frames_seen, "quality": self.quality()}
         return Derived(arrays, info)
 
     @classmethod
     def from_derived(cls, derived: Derived) -> FaceTrack:
         """The track that :meth:`to_derived` stored."""
-        arrays = {name: np.asarray(derived.arrays[name], np.float64) for name in ("times", "boxes", "points", "scores")}
+        arrays = {name: np.asarray(one, np.float64) for name, one in derived.arrays.items() if name in cls.__slots__}
         width, height = derived.info["size"]
         return cls(**arrays, size=(int(width), int(height)), frames_seen=int(derived.info["frames_seen"]))
 
@@ -88,8 +90,9 @@ class FaceTrack:
         if size == self.size:
             return self
         factor = np.array(size) / np.array(self.size)
+        outlines = None if self.outlines is None else self.outlines * factor
         boxes, points = self.boxes * np.tile(factor, 2), self.points * factor
-        return replace(self, boxes=boxes, points=points, size=size)
+        return replace(self, boxes=boxes, points=points, size=size, outlines=outlines)
 
     def at(self, time: float, max_gap: float = 0.5) -> tuple[Array, float] | None:
         """Landmarks [K, 2] and score of the face at ``time`` seconds, or None.
@@ -97,14 +100,13 @@ class FaceTrack:
         Interpolates between the detections around ``time`` where they are the same face at most
         ``2 * max_gap`` seconds apart; else takes the nearest one if it is within ``max_gap``.
         """
-        after = int(np.searchsorted(self.times, time))
-        if 0 < after < len(self) and self._continuous(after, 2 * max_gap):
-            return self._between(after, time)
-        near = [i for i in (after - 1, after) if 0 <= i < len(self)]
-        best = min(near, key=lambda i: abs(float(self.times[i]) - time), default=None)
-        if best is None or abs(float(self.times[best]) - time) > max_gap + 1e-9:
-            return None
-        return self.points[best].copy(), float(self.scores[best])
+        found = self._around(time, max_gap)
+        return None if found is None else (_mixed(self.points, *found), float(_mixed(self.scores, *found)))
+
+    def outline(self, time: float, max_gap: float = 0.5) -> Array | None:
+        """The face's outline [L, 2] at ``time``, as :meth:`at` has its landmarks; None where none is known."""
+        found = self._around(time, max_gap)
+        return None if self.outlines is None or found is None else _mixed(self.outlines, *found)
 
     def quality(self) -> dict[str, float]:
         """Figures for a report: share of frames with the face, its mean size (px), score, jumps."""
@@ -121,11 +123,15 @@ class FaceTrack:
         close = bool(self.times[after] - self.times[after - 1] <= longest + 1e-9)
         return close and _same_face(_box(self.boxes[after - 1]), _box(self.boxes[after]))
 
-    def _between(self, after: int, time: float) -> tuple[Array, float]:
-        first, last = self.times[after - 1], self.times[after]
-        share = float((time - first) / (last - first)) if last > first else 0.0
-        mixed = (1 - share) * self.points[after - 1] + share * self.points[after]
-        return mixed, float((1 - share) * self.scores[after - 1] + share * self.scores[after])
+    def _around(self, time: float, max_gap: float) -> tuple[int, int, float] | None:
+        """Two moments, and the share of the second; the same one twice where there is nothing to interpolate."""
+        after = int(np.searchsorted(self.times, time))
+        if 0 < after < len(self) and self._continuous(after, 2 * max_gap):
+            first, last = self.times[after - 1], self.times[after]
+            return after - 1, after, float((time - first) / max(1e-12, last - first))
+        near = {abs(float(self.times[i]) - time): i for i in (after, after - 1) if 0 <= i < len(self)}
+        best = near[min(near)] if near and min(near) <= max_gap + 1e-9 else None
+        return None if best is None else (best, best, 0.0)
 
 
 @dataclass(slots=True)
@@ -264,6 +270,10 @@ def _track(chosen: list[tuple[int, float, Detection]], size: tuple[int, int], fr
     unseen = np.full((count, 2), np.nan)
     raw = np.stack([unseen if d.points is None else np.asarray(d.points, np.float64) for _, _, d in chosen])
     return FaceTrack(times, boxes, repair_points(times, boxes, raw), scores, size, frames_seen)
+
+
+def _mixed(values: Array, first: int, last: int, share: float) -> Array:
+    return np.asarray((1 - share) * values[first] + share * values[last])
 
 
 def _same_face(a: Box, b: Box) -> bool:

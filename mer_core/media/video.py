@@ -244,7 +244,11 @@ class FaceCutter:
         from mer_core.media.align import crop_face
 
         found = self.at(time)
-        return None if found is None else (time, crop_face(shot.image(), found[0], size=self._side), found[1])
+        if found is None or self._track is None:
+            return None
+        outline = self._track.outline(time)
+        outline = None if outline is None else outline * self._scale
+        return time, crop_face(shot.image(), found[0], size=self._side, outline=outline), found[1]
 
 
 class Plan:

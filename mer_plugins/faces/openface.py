@@ -1,8 +1,9 @@
 """The ``openface`` deriver: the main face of a clip from OpenFace 2, run here or before.
 
 From OpenFace's landmarks follows the transform with which it aligns the face; what is stored are the five
-points that lead mer's own aligner to the same crop. Where there are only pictures (MERTools' .npy, an
-aligned folder), these are the faces. OpenFace itself is no part of mer: its licence is academic.
+points that lead mer's own aligner to the same crop, and the outline of OpenFace's mask. Where there are only
+pictures (MERTools' .npy, an aligned folder), these are the faces. OpenFace itself is no part of mer: its
+licence is academic.
 Source: Baltrusaitis et al., OpenFace 2.0 (2018).
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_core.media.align import apply, fit_landmarks, target_points
+from mer_core.media.align import apply, fit_landmarks, target_points, with_forehead
 from mer_core.media.crops import BLACK, StoredFaces, open_pictures, pictures_digest
 from mer_core.media.faces import FaceTrack
 from mer_core.plugin import BoolArray, DataError, Derived, Failure, FrameStream, IntArray, MerError, Missing, Sample
@@ -128,20 +129,23 @@ class OpenFace:
             return Missing(f"OpenFace found no face in {len(table)} frames")
         times = clock.of(table.frames, int(table.frames.max()), table.stamps)
         kept = np.flatnonzero(source != UNUSED)
-        boxes, points = self._places(table, source[kept])
+        boxes, points, outlines = self._places(table, source[kept])
         scores = np.where(good, np.clip(table.confidence, 0, 1), 0.0)[kept]
-        return FaceTrack(times[kept], boxes, points, scores, clock.size, len(table))
+        shown: Any = outlines.astype(np.float32) if self.options.mask else None
+        return FaceTrack(times[kept], boxes, points, scores, clock.size, len(table), shown)
 
-    def _places(self, table: Table, source: IntArray) -> tuple[Floats, Floats]:
-        """Boxes [K, 4] and the five points [K, 5, 2] of the rows ``source`` (``BLACK``: out of view)."""
-        targets = target_points(128)
+    def _places(self, table: Table, source: IntArray) -> tuple[Floats, Floats, Floats]:
+        """Boxes [K, 4], five points [K, 5, 2] and outlines [K, 68, 2] of rows (``BLACK``: out of view)."""
         boxes = np.tile([NOWHERE, NOWHERE, 128.0, 128.0], (len(source), 1))
-        points = np.tile(targets + NOWHERE, (len(source), 1, 1))
+        points = np.tile(target_points(128) + NOWHERE, (len(source), 1, 1))
+        outlines = np.full((len(source), *table.points.shape[1:]), NOWHERE)
         for place, row in enumerate(source):
             if row != BLACK:
-                boxes[place] = box_of(table.points[row])
-                points[place] = five_points(table.points[row], self._shape, table.centres[row])
-        return boxes, points
+                landmarks, centre = table.points[row], table.centres[row]
+                boxes[place] = box_of(landmarks)
+                points[place] = five_points(landmarks, self._shape, centre)
+                outlines[place] = with_forehead(landmarks, alignment(landmarks, self._shape, centre))
+        return boxes, points, outlines
 
     def _stored(self, place: Path, table: Table | None, clock: Clock) -> StoredFaces | Missing:
         shown = open_pictures(place)
@@ -186,13 +190,18 @@ def _pictured(
     return table.frames, np.array(pictures, np.int64), np.clip(table.confidence, 0, 1)
 
 
-def five_points(landmarks: Floats, shape: Floats, centre: Floats | None = None) -> Floats:
-    """Five points [5, 2] that mer's aligner brings where OpenFace's alignment of ``landmarks`` [68, 2] does.
+def alignment(landmarks: Floats, shape: Floats, centre: Floats | None = None) -> tuple[Floats, Floats]:
+    """OpenFace's transform of ``landmarks`` [68, 2] into a crop of 128 px.
 
     ``centre`` is the shape model's translation (p_tx, p_ty), NaN or None where it is not known.
     """
     known = centre is not None and np.isfinite(centre).all()
-    matrix, shift = fit_landmarks(landmarks, shape, 128, centre if known else None)
+    return fit_landmarks(landmarks, shape, 128, centre if known else None)
+
+
+def five_points(landmarks: Floats, shape: Floats, centre: Floats | None = None) -> Floats:
+    """Five points [5, 2] that mer's aligner brings where :func:`alignment` does."""
+    matrix, shift = alignment(landmarks, shape, centre)
     back = np.linalg.inv(matrix).astype(np.float64)
     return apply((back, -back @ shift), target_points(128))
 

@@ -38,7 +38,7 @@ class OpenFaceOptions(Options):
     size: int = Field(default=128, ge=32, le=512)
     """Side in pixels of the aligned pictures that a run keeps."""
     mask: bool = True
-    """Blacken what is not face in the aligned pictures that a run keeps, as OpenFace does by default."""
+    """Blacken what is not face, as OpenFace does by default: outside of its landmarks' hull, forehead included."""
     fps: float | None = Field(default=None, gt=0, le=120)
     """Frames per second that a run is shown; by default all."""
     min_confidence: float = Field(default=0.0, ge=0, le=1)
@@ -97,10 +97,10 @@ class OpenFaceOptions(Options):
         shape = self.mean_shape()
         facts: dict[str, Any] = {"timeout": None, "shape": content_digest(shape) if shape else "own"}
         if self.folder is not None:
-            unused = dict.fromkeys(("binary", "keep", "size", "mask", "fps"))
+            unused = dict.fromkeys(("binary", "keep", "size", "fps"))
             return {**facts, **unused, "folder": [str(self.folder.absolute()), _stamp(self.folder)]}
         kept = str(self.keep.absolute()) if self.keep is not None and self.pictures else None
-        facts |= {} if self.pictures else {"size": None, "mask": None}
+        facts |= {} if self.pictures else {"size": None}
         return {**facts, "binary": content_digest(self.program()), "keep": kept}
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from mer_core.plugin import Field, FramesInput, Input, OptionError
 from mer_plugins.image.clip_options import ClipModel
@@ -18,6 +18,9 @@ TOWERS = {"base": (768, 12), "large": (1024, 24), "huge": (1280, 32)}
 """Width and layers of the published image towers."""
 
 SHORT = {"b": "base", "l": "large", "h": "huge"}
+
+ALL_WEIGHTS = 8e-6
+"""ViFi-CLIP's learning rate where all weights are trained."""
 
 NAMED = re.compile(r"vit[-_]?(base|large|huge|b|l|h)[-_]?(?:patch)?(14|16|32)(?:.*?[-_](\d{3}))?", re.IGNORECASE)
 
@@ -46,6 +49,8 @@ class EmoVClipOptions(TuningOptions, ClipModel):
     """Words for the classes: paper (anger, worry), dataset (angry, worried), or sentence (angry person)."""
     words: dict[str, str] = Field(default_factory=dict)
     """Your own words for some classes, such as {"生气": "anger"}."""
+    lr: float = Field(default=4e-3, gt=0, le=1)
+    """Highest learning rate; under the scheme full, 8e-6 unless another is given."""
     normalisation: Literal["clip", "imagenet"] = "clip"
     """Mean and deviation of pixels: those of the weights, or ImageNet's as in ViFi-CLIP."""
     output: Literal["embedding", "frames", "logits", "probabilities"] = "embedding"
@@ -54,6 +59,14 @@ class EmoVClipOptions(TuningOptions, ClipModel):
     """Bring embeddings to length 1."""
     pictures: int | None = Field(default=None, ge=1, le=4096)
     """Pictures that are computed at once for features; null: 64 on a GPU, 8 on a CPU."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gently(cls, values: Any) -> Any:
+        """A rate for prompts would wipe out what trained weights know."""
+        if isinstance(values, dict) and values.get("scheme") == "full" and "lr" not in values:
+            return {**values, "lr": ALL_WEIGHTS}
+        return values
 
     @field_validator("jitter")
     @classmethod
