@@ -78,7 +78,7 @@ def open_features(choice: DataChoice) -> FeatureTable | FeatureFolder:
         return folder
     own = holds_clips(choice)
     targets = TargetArrays(choice.values, choice.votes) if own else NO_TARGETS
-    found = FeatureTable(open_arrays(path), choice.streams, choice.columns if own else {}, targets)
+    found = FeatureTable(open_arrays(path), choice.columns if own else {}, choice.streams, targets)
     found.check()
     return found
 
