@@ -1,22 +1,20 @@
 """Where weights are: a local path, the folder of prepared weights, or the hub's cache. Never a surprise download.
 
-``mer weights fetch`` is the only thing that downloads. The hub's cache is the one that ``HF_HOME`` or
-``HF_HUB_CACHE`` name, so that what other tools have fetched is found.
+``mer weights fetch`` is the only thing that downloads (:mod:`mer_core.weights_hub`). The hub's cache is the one that
+``HF_HOME`` or ``HF_HUB_CACHE`` name, so that what other tools have fetched is found.
 """
 
 from __future__ import annotations
 
 import difflib
-import errno
 import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
 from mer_core.content import content_digest
-from mer_core.errors import EnvironmentProblem, MissingWeightsError, UsageError
+from mer_core.errors import MissingWeightsError, UsageError
 from mer_core.spec import Weights
 
 FOLDER_VARIABLE = "MER_WEIGHTS"
@@ -25,8 +23,6 @@ FOLDER_VARIABLE = "MER_WEIGHTS"
 CONFIG = "config.json"
 LAYOUTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """Names of weights in a folder of transformers, in the order in which they are looked for."""
-HUB_SECONDS = 10.0
-"""How long to wait for the hub to say how large something is."""
 OTHER = (".safetensors", ".bin", ".pt", ".onnx")
 """How files of weights end that are called otherwise."""
 CACHED, SNAPSHOTS = "models--", "snapshots"
@@ -68,9 +64,9 @@ def locate(reference: str | Path, known: Iterable[Weights] = (), revision: str =
     prepared = None if revision else _prepared(wanted)
     if prepared is not None:
         return _local(prepared)
-    cached = _cached(wanted, revision or wanted.revision)
-    if cached is not None:
-        return cached
+    found = cached(wanted, revision or wanted.revision)
+    if found is not None:
+        return found
     raise _missing(wanted, revision)
 
 
@@ -107,8 +103,8 @@ def is_here(weights: Weights) -> Path | None:
     prepared = _prepared(weights)
     if prepared is not None:
         return prepared
-    cached = _cached(weights, weights.revision)
-    return cached.path if cached else None
+    found = cached(weights, weights.revision)
+    return found.path if found else None
 
 
 def hub_cache() -> Path:
@@ -139,7 +135,7 @@ def _prepared(weights: Weights) -> Path | None:
     return next((place for place in places if place.exists()), None)
 
 
-def _cached(weights: Weights, revision: str) -> Located | None:
+def cached(weights: Weights, revision: str) -> Located | None:
     """The snapshot of ``revision`` in the hub's cache, if all its files are there."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -222,95 +218,3 @@ def refetch(place: Path) -> str:
     top = os.environ.get(FOLDER_VARIABLE)
     prepared = top and place.is_relative_to(Path(top).expanduser().resolve())
     return "Copy it to that folder again." if prepared else "Name other weights, or copy them again."
-
-
-def fetch(weights: Weights, revision: str = "", *, again: bool = False) -> Path:
-    """Download what is not here yet, and return the folder. Safe to stop and run again.
-
-    Args:
-        again: download what is here, too, in place of a damaged copy.
-
-    Raises:
-        EnvironmentProblem: no network, no such repository, revision or file, one that asks for a licence, a full disk.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
-
-    chosen = revision or weights.revision
-    try:
-        found = snapshot_download(
-            weights.repo,
-            revision=chosen,
-            cache_dir=hub_cache(),
-            allow_patterns=list(weights.files) or patterns(weights, chosen),
-            force_download=again,
-        )
-    except GatedRepoError:
-        hint = f"Accept its licence on the page of {weights.repo}, then log in with 'hf auth login'."
-        raise EnvironmentProblem(f"{weights.repo} is given out only to users who accept its licence.", hint) from None
-    except RevisionNotFoundError:
-        hint = "Leave out --revision." if revision else "Fetch another one: --revision main."
-        raise EnvironmentProblem(f"{weights.repo} has no revision {chosen!r}.", hint) from None
-    except RepositoryNotFoundError:
-        raise EnvironmentProblem(f"the hub has no repository {weights.repo}.", "Check its name.") from None
-    except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
-        raise _not_fetched(weights, error) from None
-    absent = [name for name in weights.files if not (Path(found) / name).exists()]
-    if absent:
-        raise EnvironmentProblem(
-            f"{weights.repo} has no {', '.join(absent)} in revision {chosen!r}.",
-            f"Copy the files to a folder, and name that folder, or one above it with {FOLDER_VARIABLE}.",
-        )
-    return Path(found)
-
-
-def _not_fetched(weights: Weights, error: Exception) -> EnvironmentProblem:
-    from huggingface_hub import constants
-
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-        return EnvironmentProblem(
-            f"the disk is full: {weights.repo} does not fit into {hub_cache()}.",
-            "Free some space, or name another folder with HF_HOME, and run the same command again.",
-        )
-    reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
-    if constants.HF_HUB_OFFLINE:
-        reason = "offline mode is on (HF_HUB_OFFLINE)"
-    return EnvironmentProblem(
-        f"{weights.repo} could not be fetched: {reason}.",
-        f"Check the network, or copy the files to a folder and name it with {FOLDER_VARIABLE}.",
-    )
-
-
-def patterns(weights: Weights, revision: str = "") -> list[str]:
-    """What to fetch of a repository whose files no spec lists: safetensors if it has them, else torch's files.
-
-    Raises:
-        EnvironmentProblem: as :func:`fetch`.
-    """
-    from huggingface_hub import list_repo_files
-
-    return _patterns(list_repo_files(weights.repo, revision=revision or weights.revision))
-
-
-def bytes_to_fetch(weights: Weights, revision: str = "") -> int:
-    """Size of what :func:`fetch` would download: what the spec says, else the hub; 0 where that does not answer."""
-    from huggingface_hub import HfApi
-
-    if weights.bytes and not revision:
-        return weights.bytes
-    try:
-        told = HfApi().model_info(
-            weights.repo, revision=revision or weights.revision, files_metadata=True, timeout=HUB_SECONDS
-        )
-    except Exception:  # no network, no such repository: fetching says what is wrong
-        return 0
-    sizes = {one.rfilename: one.size or 0 for one in told.siblings or ()}
-    wanted = weights.files or _patterns(sizes)
-    return sum(size for name, size in sizes.items() if any(fnmatch(name, one) for one in wanted))
-
-
-def _patterns(names: Iterable[str]) -> list[str]:
-    names = list(names)
-    safe = any(name.endswith(".safetensors") for name in names)
-    small = ["*.json", "*.txt", "*.model", "*.vocab", "merges.txt"]
-    return [*small, "*.safetensors"] if safe else [*small, "*.bin", "*.pt", "*.onnx"]

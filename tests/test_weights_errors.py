@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from checkpoints import MODALITY, Mer, Said, Shelf, extract_line
@@ -146,7 +147,40 @@ def answered(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None, fo
         return str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: SimpleNamespace(siblings=()))
     return asked
+
+
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    """The hub is a mirror that does not answer; what would have been downloaded."""
+
+    def lost(*_: object, **__: object) -> None:
+        raise UnanswerableError("Name or service not known")
+
+    asked = answered(monkeypatch)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lost)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://mirror.example")
+    return asked
+
+
+class UnanswerableError(Exception):
+    """As the hub's client raises it: no OSError."""
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(mer: Mer, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = unreachable(monkeypatch)
+    said = mer("weights", "fetch", "dinov2-base", "--yes")
+    refused(said, 3, "could not be fetched: https://mirror.example does not answer (Name or service not known).")
+    refused(said, 3, "HF_ENDPOINT", "MER_WEIGHTS")
+    assert asked == []
+    assert len(said.err.splitlines()) <= 2, said.err
+
+
+def test_what_is_here_needs_no_hub_unless_it_is_wanted_again(mer: Mer, monkeypatch: pytest.MonkeyPatch) -> None:
+    unreachable(monkeypatch)
+    snapshot = cached("facebook/dinov2-base", ("config.json", "preprocessor_config.json", "model.safetensors"), DINOV2)
+    assert mer("weights", "fetch", "dinov2-base", "--yes").out.strip() == str(snapshot)
+    refused(mer("weights", "fetch", "dinov2-base", "--yes", "--again"), 3, "does not answer")
 
 
 def hub_error(name: str) -> Exception:

@@ -10,7 +10,8 @@ from typing import Any
 from mer_core.catalogue import Catalogue, Entry
 from mer_core.errors import PluginError
 from mer_core.spec import ExtractorSpec, PresetSpec, Weights
-from mer_core.weights import fetch, find, is_here, locate
+from mer_core.weights import find, is_here, locate
+from mer_core.weights_hub import fetch
 
 SMOKE = ("starts", "dimension", "times", "finite", "batch-invariance")
 """Checks of the conformance kit that say whether loaded weights give features as they should."""
