@@ -67,7 +67,7 @@ def locate(reference: str | Path, known: Iterable[Weights] = (), revision: str =
     found = cached(wanted, revision or wanted.revision)
     if found is not None:
         return found
-    raise _missing(wanted, revision)
+    raise AbsentWeights(wanted, revision)
 
 
 def find(reference: str, known: Iterable[Weights]) -> Weights:
@@ -173,19 +173,61 @@ def shards(index: Path) -> list[Path]:
         return []
 
 
-def _missing(weights: Weights, revision: str) -> MissingWeightsError:
+class AbsentWeights(MissingWeightsError):
+    """Weights that are not on this machine, and what is known of them, so that several can be told at once."""
+
+    def __init__(self, weights: Weights, revision: str = "") -> None:
+        self.weights, self.revision = weights, revision
+        top, command = os.environ.get(FOLDER_VARIABLE), fetch_command(weights.name, revision)
+        place = Path(top).expanduser() / weights.name if top and not revision else None
+        copy = f", or copy them to {place}" if place else ""
+        super().__init__(
+            f"the weights {_about(weights)} are not on this machine{_in(revision)}: {_partly(weights, revision)}"
+            f"{_looked(place)}.",
+            f"Run: {command}{copy}",
+        )
+
+
+def absent_together(errors: Sequence[MissingWeightsError], names: str = "") -> MissingWeightsError:
+    """One error for several: all that is missing with its size, and one command that fetches it.
+
+    Args:
+        errors: at least one; what is missing twice counts once.
+        names: what to fetch in place of the names of those that are wanted in their pinned revision.
+    """
+    told = {str(error): error for error in errors}
+    listed = [error for error in told.values() if isinstance(error, AbsentWeights)]
+    if len(told) == 1:
+        return errors[0]
+    if len(listed) < len(told):
+        messages = " ".join(error.message for error in told.values())
+        return MissingWeightsError(messages, "; ".join(error.hint for error in told.values()))
+    top = os.environ.get(FOLDER_VARIABLE)
+    pinned = names or " ".join(one.weights.name for one in listed if not one.revision)
+    commands = [fetch_command(pinned)] if pinned else []
+    commands += [fetch_command(one.weights.name, one.revision) for one in listed if one.revision]
+    sizes = [one.weights.bytes for one in listed]
+    total = f" ({readable_size(sum(sizes))} in all)" if all(sizes) else ""
+    return MissingWeightsError(
+        f"{len(listed)} weights{total} are not on this machine: "
+        f"{', '.join(_about(one.weights) + _in(one.revision) for one in listed)}; "
+        f"{_looked(Path(top).expanduser() if top else None)}.",
+        f"Run: {' && '.join(commands)}" + (f", or copy each to a folder of its name in {top}" if top else ""),
+    )
+
+
+def _about(weights: Weights) -> str:
     facts = [readable_size(weights.bytes)] if weights.bytes else []
     facts += [f"licence {weights.licence}"] if weights.licence else []
-    about = f" ({', '.join(facts)})" if facts else ""
-    top, command = os.environ.get(FOLDER_VARIABLE), fetch_command(weights.name, revision)
-    place = Path(top).expanduser() / weights.name if top and not revision else None
-    looked = f"looked in {place} and {hub_cache()}" if place else f"looked in {hub_cache()}"
-    version = f" in revision {revision}" if revision else ""
-    copy = f", or copy them to {place}" if place else ""
-    return MissingWeightsError(
-        f"the weights {weights.name}{about} are not on this machine{version}: {_partly(weights, revision)}{looked}.",
-        f"Run: {command}{copy}",
-    )
+    return f"{weights.name} ({', '.join(facts)})" if facts else weights.name
+
+
+def _in(revision: str) -> str:
+    return f" in revision {revision}" if revision else ""
+
+
+def _looked(place: Path | None) -> str:
+    return f"looked in {place} and {hub_cache()}" if place else f"looked in {hub_cache()}"
 
 
 def _partly(weights: Weights, revision: str) -> str:
