@@ -11,6 +11,7 @@ import pytest
 from checkpoints import MODALITY, Mer, Said, Shelf, extract_line
 
 from mer_plugins.image.weights import VISION
+from mer_plugins.text.weights import ENCODERS
 
 FAMILIES = list(MODALITY)
 DEFAULTS = {
@@ -23,10 +24,8 @@ DEFAULTS = {
     "hf-text": "chinese-roberta-wwm-ext-large",
     "baichuan": "baichuan-13b-base",
 }
-SMALL = "0123456789abcdef0123456789abcdef01234567"
 DINOV2 = next(one.revision for one in VISION if one.name == "dinov2-base")
-ELECTRA = "google/electra-large-discriminator"
-"""Of which no commit is known, so that it is on main."""
+ELECTRA = next(one for one in ENCODERS if one.name == "electra-large-discriminator")
 
 
 @pytest.fixture
@@ -103,14 +102,14 @@ def test_a_broken_off_download_says_what_is_missing(mer: Mer, shelf: Shelf) -> N
 def test_a_broken_off_download_of_files_that_no_spec_lists(mer: Mer, shards: bool) -> None:
     """Of a text model: its settings came first, and of its weights nothing or one shard of two."""
     names = ("config.json", "model.safetensors.index.json", "a.safetensors") if shards else ("config.json",)
-    snapshot = cached(ELECTRA, names, SMALL)
+    snapshot = cached(ELECTRA.repo, names, ELECTRA.revision)
     if shards:
         index = {"weight_map": {"one": "a.safetensors", "two": "b.safetensors"}}
         (snapshot / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     what = "its config.json is there, and not all of its weights; looked in"
-    refused(mer("weights", "path", ELECTRA), 3, what, "Run: mer weights fetch electra-large-discriminator")
+    refused(mer("weights", "path", ELECTRA.repo), 3, what, "Run: mer weights fetch electra-large-discriminator")
     (snapshot / ("b.safetensors" if shards else "pytorch_model.bin")).write_bytes(b"weights")
-    assert mer("weights", "path", ELECTRA).code == 0
+    assert mer("weights", "path", ELECTRA.repo).code == 0
 
 
 def test_damaged_weights_from_the_hub_come_with_the_command_that_replaces_them(mer: Mer, shelf: Shelf) -> None:

@@ -33,7 +33,7 @@ from mer_plugins.text.weights import DECODERS, ENCODERS
 
 Settings = Mapping[str, Any]
 
-UNKNOWN = {"chinese-hubert-large", "chinese-wav2vec2-large", "yunet"}
+UNKNOWN = {"yunet"}
 """Weights of which no number of parameters is promised."""
 
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
@@ -65,6 +65,7 @@ CONFIGS: dict[str, tuple[str, Settings]] = {
     "roberta-large": ("Roberta", ROBERTA | LARGE),
     "roberta-base": ("Roberta", ROBERTA),
     "chinese-hubert-base": ("Hubert", {}),
+    "chinese-hubert-large": ("Hubert", LARGE | STABLE),
     "hubert-base-ls960": ("Hubert", {}),
     "hubert-large-ls960-ft": ("Hubert", LARGE | STABLE | {"conv_bias": True}),
     "hubert-large-ll60k": ("Hubert", LARGE | STABLE | {"conv_bias": True}),
@@ -72,6 +73,7 @@ CONFIGS: dict[str, tuple[str, Settings]] = {
     "wav2vec2-base-960h": ("Wav2Vec2", {}),
     "wav2vec2-large-960h": ("Wav2Vec2", LARGE),
     "chinese-wav2vec2-base": ("Wav2Vec2", {}),
+    "chinese-wav2vec2-large": ("Wav2Vec2", LARGE | STABLE | {"conv_bias": True}),
     "wavlm-large": ("WavLM", LARGE | STABLE),
     "wavlm-base-plus": ("WavLM", {}),
     "wavlm-base": ("WavLM", {}),

@@ -48,14 +48,13 @@ STABLE = 315_438_592
 """The same of a large HuBERT with the norm in front in each layer and with biases in its convolutions."""
 
 HUBERT = (
-    _chinese("chinese-hubert-large", LARGE, 1_260_000_000, 0, "90cb660492214f687e60f5ca509b20edae6e75bd"),
+    _chinese("chinese-hubert-large", LARGE, 1_260_000_000, 315_435_008, "90cb660492214f687e60f5ca509b20edae6e75bd"),
     _chinese("chinese-hubert-base", BASE, 378_000_000, PLAIN, "fce0375452b1dd6c080ac3248d423d4d037bc831"),
     _facebook("hubert-base-ls960", BASE, 378_000_000, PLAIN, "dba3bb02fda4248b6e082697eee756de8fe8aa8a"),
     _facebook("hubert-large-ls960-ft", LARGE, 1_260_000_000, STABLE, "ece5fabbf034c1073acae96d5401b25be96709d8"),
     _facebook("hubert-large-ll60k", LARGE, 1_260_000_000, STABLE, "ff022d095678a2995f3c49bab18a96a9e553f782"),
 )
-"""Nothing is promised of the large Chinese models' parameters: whether their convolutions have biases, their
-config.json says, which was not at hand."""
+"""The large Chinese one has no biases in its convolutions, says its config.json; its Wav2Vec2 has them."""
 
 WAV2VEC2 = (
     _facebook("wav2vec2-base", BASE, 380_000_000, PLAIN, "0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8"),
@@ -65,7 +64,7 @@ WAV2VEC2 = (
     ),
     _facebook("wav2vec2-large-960h", LARGE, 1_262_000_000, 315_428_864, "f6b48018ad95afcf85637f433dc0fc4f4672ce34"),
     _chinese("chinese-wav2vec2-base", BASE, 380_000_000, PLAIN, "3991242c806928916fff4a8c0e4f76acf661b743"),
-    _chinese("chinese-wav2vec2-large", LARGE, 1_270_000_000, 0),
+    _chinese("chinese-wav2vec2-large", LARGE, 1_270_000_000, STABLE, "e3aa671ca0cfe7978171a8ebbcc4bdfecdfb2f95"),
 )
 WAVLM = (
     _wavlm("wavlm-large", LARGE, 1_260_000_000, 315_452_992, "c1423ed94bb01d80a3f5ce5bc39f6026a0f4828c"),

@@ -1,7 +1,7 @@
 """Published weights of the text extractors. Light: nothing here imports numpy or torch.
 
 Sizes are computed from the architecture, with the head that each checkpoint was published with: encoders in float32,
-decoders with 16 bits. Revisions are ``main`` where no full commit is known.
+decoders with 16 bits.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ XLNET = 467_000_000, 116_718_336
 
 ENCODERS = (
     _chinese("chinese-roberta-wwm-ext-large", LARGE, *ZH_BERT_LARGE, "a25cc9e05974bd9687e528edd516f2cfdb3f5db9"),
-    _chinese("chinese-macbert-large", LARGE, *ZH_BERT_LARGE),
+    _chinese("chinese-macbert-large", LARGE, *ZH_BERT_LARGE, "1cf2677c782975600ce58e2961656b1b29eddbae"),
     _chinese("chinese-macbert-base", BASE, *ZH_BERT, "a986e004d2a7f2a1c2f5a3edef4e20604a974ed1"),
     _chinese("chinese-roberta-wwm-ext", BASE, *ZH_BERT, "5c58d0b8ec1d9014354d691c538661bf00bfdb44"),
     _encoder(
         "google-bert/bert-base-chinese", APACHE, BASE, *ZH_BERT, revision="8f23c25b06e129b6c986331a13d8d025a92cf0ea"
     ),
-    _electra("large", LARGE, 1_302_000_000, 324_472_832),
-    _electra("base", BASE, 409_000_000, 101_677_056),
+    _electra("large", LARGE, 1_302_000_000, 324_472_832, "d017e219578df8e4885484edbc8969dbdea9cbe0"),
+    _electra("base", BASE, 409_000_000, 101_677_056, "693c1a7e58307777ad4cdf6b80b47c777c028572"),
     _electra("small", 256, 49_400_000, 12_280_576, "826a243f3f387450ef8d70de9c3d0706d8d8e924"),
-    _chinese("chinese-xlnet-base", BASE, *XLNET),
+    _chinese("chinese-xlnet-base", BASE, *XLNET, "34b827684078f956411389834966eb55588f5254"),
     _encoder(
         "FacebookAI/roberta-large",
         MIT,
@@ -69,7 +69,14 @@ ENCODERS = (
         108_891_648,
         "86b5e0934494bd15c9632b12f734a8a67f723594",
     ),
-    _encoder("google/electra-large-discriminator", APACHE, LARGE, 1_341_000_000, 334_092_288),
+    _encoder(
+        "google/electra-large-discriminator",
+        APACHE,
+        LARGE,
+        1_341_000_000,
+        334_092_288,
+        "c13c3df7efadc2162f42588bd28eb4e187d602a5",
+    ),
     _encoder("xlnet/xlnet-base-cased", MIT, BASE, *XLNET, revision="ceaa69c7bc5e512b5007106a7ccbb7daf24b2c79"),
 )
 """Encoders, the Chinese ones first. Parameters are those without the pooler, which no feature passes."""
