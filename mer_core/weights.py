@@ -1,22 +1,20 @@
 """Where weights are: a local path, the folder of prepared weights, or the hub's cache. Never a surprise download.
 
-``mer weights fetch`` is the only thing that downloads. The hub's cache is the one that ``HF_HOME`` or
-``HF_HUB_CACHE`` name, so that what other tools have fetched is found.
+``mer weights fetch`` is the only thing that downloads (:mod:`mer_core.weights_hub`). The hub's cache is the one that
+``HF_HOME`` or ``HF_HUB_CACHE`` name, so that what other tools have fetched is found.
 """
 
 from __future__ import annotations
 
 import difflib
-import errno
 import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
 from mer_core.content import content_digest
-from mer_core.errors import EnvironmentProblem, MissingWeightsError, UsageError
+from mer_core.errors import MissingWeightsError, UsageError
 from mer_core.spec import Weights
 
 FOLDER_VARIABLE = "MER_WEIGHTS"
@@ -25,8 +23,6 @@ FOLDER_VARIABLE = "MER_WEIGHTS"
 CONFIG = "config.json"
 LAYOUTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """Names of weights in a folder of transformers, in the order in which they are looked for."""
-HUB_SECONDS = 10.0
-"""How long to wait for the hub to say how large something is."""
 OTHER = (".safetensors", ".bin", ".pt", ".onnx")
 """How files of weights end that are called otherwise."""
 CACHED, SNAPSHOTS = "models--", "snapshots"
@@ -68,10 +64,10 @@ def locate(reference: str | Path, known: Iterable[Weights] = (), revision: str =
     prepared = None if revision else _prepared(wanted)
     if prepared is not None:
         return _local(prepared)
-    cached = _cached(wanted, revision or wanted.revision)
-    if cached is not None:
-        return cached
-    raise _missing(wanted, revision)
+    found = cached(wanted, revision or wanted.revision)
+    if found is not None:
+        return found
+    raise AbsentWeights(wanted, revision)
 
 
 def find(reference: str, known: Iterable[Weights]) -> Weights:
@@ -107,8 +103,8 @@ def is_here(weights: Weights) -> Path | None:
     prepared = _prepared(weights)
     if prepared is not None:
         return prepared
-    cached = _cached(weights, weights.revision)
-    return cached.path if cached else None
+    found = cached(weights, weights.revision)
+    return found.path if found else None
 
 
 def hub_cache() -> Path:
@@ -139,7 +135,7 @@ def _prepared(weights: Weights) -> Path | None:
     return next((place for place in places if place.exists()), None)
 
 
-def _cached(weights: Weights, revision: str) -> Located | None:
+def cached(weights: Weights, revision: str) -> Located | None:
     """The snapshot of ``revision`` in the hub's cache, if all its files are there."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -177,19 +173,61 @@ def shards(index: Path) -> list[Path]:
         return []
 
 
-def _missing(weights: Weights, revision: str) -> MissingWeightsError:
+class AbsentWeights(MissingWeightsError):
+    """Weights that are not on this machine, and what is known of them, so that several can be told at once."""
+
+    def __init__(self, weights: Weights, revision: str = "") -> None:
+        self.weights, self.revision = weights, revision
+        top, command = os.environ.get(FOLDER_VARIABLE), fetch_command(weights.name, revision)
+        place = Path(top).expanduser() / weights.name if top and not revision else None
+        copy = f", or copy them to {place}" if place else ""
+        super().__init__(
+            f"the weights {_about(weights)} are not on this machine{_in(revision)}: {_partly(weights, revision)}"
+            f"{_looked(place)}.",
+            f"Run: {command}{copy}",
+        )
+
+
+def absent_together(errors: Sequence[MissingWeightsError], names: str = "") -> MissingWeightsError:
+    """One error for several: all that is missing with its size, and one command that fetches it.
+
+    Args:
+        errors: at least one; what is missing twice counts once.
+        names: what to fetch in place of the names of those that are wanted in their pinned revision.
+    """
+    told = {str(error): error for error in errors}
+    listed = [error for error in told.values() if isinstance(error, AbsentWeights)]
+    if len(told) == 1:
+        return errors[0]
+    if len(listed) < len(told):
+        messages = " ".join(error.message for error in told.values())
+        return MissingWeightsError(messages, "; ".join(error.hint for error in told.values()))
+    top = os.environ.get(FOLDER_VARIABLE)
+    pinned = names or " ".join(one.weights.name for one in listed if not one.revision)
+    commands = [fetch_command(pinned)] if pinned else []
+    commands += [fetch_command(one.weights.name, one.revision) for one in listed if one.revision]
+    sizes = [one.weights.bytes for one in listed]
+    total = f" ({readable_size(sum(sizes))} in all)" if all(sizes) else ""
+    return MissingWeightsError(
+        f"{len(listed)} weights{total} are not on this machine: "
+        f"{', '.join(_about(one.weights) + _in(one.revision) for one in listed)}; "
+        f"{_looked(Path(top).expanduser() if top else None)}.",
+        f"Run: {' && '.join(commands)}" + (f", or copy each to a folder of its name in {top}" if top else ""),
+    )
+
+
+def _about(weights: Weights) -> str:
     facts = [readable_size(weights.bytes)] if weights.bytes else []
     facts += [f"licence {weights.licence}"] if weights.licence else []
-    about = f" ({', '.join(facts)})" if facts else ""
-    top, command = os.environ.get(FOLDER_VARIABLE), fetch_command(weights.name, revision)
-    place = Path(top).expanduser() / weights.name if top and not revision else None
-    looked = f"looked in {place} and {hub_cache()}" if place else f"looked in {hub_cache()}"
-    version = f" in revision {revision}" if revision else ""
-    copy = f", or copy them to {place}" if place else ""
-    return MissingWeightsError(
-        f"the weights {weights.name}{about} are not on this machine{version}: {_partly(weights, revision)}{looked}.",
-        f"Run: {command}{copy}",
-    )
+    return f"{weights.name} ({', '.join(facts)})" if facts else weights.name
+
+
+def _in(revision: str) -> str:
+    return f" in revision {revision}" if revision else ""
+
+
+def _looked(place: Path | None) -> str:
+    return f"looked in {place} and {hub_cache()}" if place else f"looked in {hub_cache()}"
 
 
 def _partly(weights: Weights, revision: str) -> str:
@@ -222,95 +260,3 @@ def refetch(place: Path) -> str:
     top = os.environ.get(FOLDER_VARIABLE)
     prepared = top and place.is_relative_to(Path(top).expanduser().resolve())
     return "Copy it to that folder again." if prepared else "Name other weights, or copy them again."
-
-
-def fetch(weights: Weights, revision: str = "", *, again: bool = False) -> Path:
-    """Download what is not here yet, and return the folder. Safe to stop and run again.
-
-    Args:
-        again: download what is here, too, in place of a damaged copy.
-
-    Raises:
-        EnvironmentProblem: no network, no such repository, revision or file, one that asks for a licence, a full disk.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
-
-    chosen = revision or weights.revision
-    try:
-        found = snapshot_download(
-            weights.repo,
-            revision=chosen,
-            cache_dir=hub_cache(),
-            allow_patterns=list(weights.files) or patterns(weights, chosen),
-            force_download=again,
-        )
-    except GatedRepoError:
-        hint = f"Accept its licence on the page of {weights.repo}, then log in with 'hf auth login'."
-        raise EnvironmentProblem(f"{weights.repo} is given out only to users who accept its licence.", hint) from None
-    except RevisionNotFoundError:
-        hint = "Leave out --revision." if revision else "Fetch another one: --revision main."
-        raise EnvironmentProblem(f"{weights.repo} has no revision {chosen!r}.", hint) from None
-    except RepositoryNotFoundError:
-        raise EnvironmentProblem(f"the hub has no repository {weights.repo}.", "Check its name.") from None
-    except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
-        raise _not_fetched(weights, error) from None
-    absent = [name for name in weights.files if not (Path(found) / name).exists()]
-    if absent:
-        raise EnvironmentProblem(
-            f"{weights.repo} has no {', '.join(absent)} in revision {chosen!r}.",
-            f"Copy the files to a folder, and name that folder, or one above it with {FOLDER_VARIABLE}.",
-        )
-    return Path(found)
-
-
-def _not_fetched(weights: Weights, error: Exception) -> EnvironmentProblem:
-    from huggingface_hub import constants
-
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-        return EnvironmentProblem(
-            f"the disk is full: {weights.repo} does not fit into {hub_cache()}.",
-            "Free some space, or name another folder with HF_HOME, and run the same command again.",
-        )
-    reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
-    if constants.HF_HUB_OFFLINE:
-        reason = "offline mode is on (HF_HUB_OFFLINE)"
-    return EnvironmentProblem(
-        f"{weights.repo} could not be fetched: {reason}.",
-        f"Check the network, or copy the files to a folder and name it with {FOLDER_VARIABLE}.",
-    )
-
-
-def patterns(weights: Weights, revision: str = "") -> list[str]:
-    """What to fetch of a repository whose files no spec lists: safetensors if it has them, else torch's files.
-
-    Raises:
-        EnvironmentProblem: as :func:`fetch`.
-    """
-    from huggingface_hub import list_repo_files
-
-    return _patterns(list_repo_files(weights.repo, revision=revision or weights.revision))
-
-
-def bytes_to_fetch(weights: Weights, revision: str = "") -> int:
-    """Size of what :func:`fetch` would download: what the spec says, else the hub; 0 where that does not answer."""
-    from huggingface_hub import HfApi
-
-    if weights.bytes and not revision:
-        return weights.bytes
-    try:
-        told = HfApi().model_info(
-            weights.repo, revision=revision or weights.revision, files_metadata=True, timeout=HUB_SECONDS
-        )
-    except Exception:  # no network, no such repository: fetching says what is wrong
-        return 0
-    sizes = {one.rfilename: one.size or 0 for one in told.siblings or ()}
-    wanted = weights.files or _patterns(sizes)
-    return sum(size for name, size in sizes.items() if any(fnmatch(name, one) for one in wanted))
-
-
-def _patterns(names: Iterable[str]) -> list[str]:
-    names = list(names)
-    safe = any(name.endswith(".safetensors") for name in names)
-    small = ["*.json", "*.txt", "*.model", "*.vocab", "merges.txt", "*.py"]
-    return [*small, "*.safetensors"] if safe else [*small, "*.bin", "*.pt", "*.onnx"]

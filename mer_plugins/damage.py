@@ -79,7 +79,13 @@ def _safetensors(file: Path) -> str:
     except (ValueError, KeyError, TypeError, AttributeError):
         return "is not in the format of safetensors"
     whole = 8 + length + max(ends, default=0)
-    return f"is cut short: {readable_size(size)} of {readable_size(whole)} are there" if size < whole else ""
+    return f"is cut short: {_parts(size, whole)} are there" if size < whole else ""
+
+
+def _parts(size: int, whole: int) -> str:
+    """``1.2 GB of 1.3 GB``; in bytes where that would say the same twice."""
+    words = [readable_size(count) for count in (size, whole)]
+    return " of ".join(words) if words[0] != words[1] else f"{size:,} of {whole:,} bytes"
 
 
 def _pickled(file: Path, head: bytes) -> str:

@@ -11,7 +11,7 @@ from text_models import SIZE, said, save, wordpieces, write
 from transformers import BertConfig, BertModel
 
 from mer_core.plugin import Features, PluginError
-from mer_core.weights import _patterns
+from mer_core.weights_hub import _patterns
 from mer_plugins.text.transformer import HfText
 from mer_plugins.text.transformer_options import HfTextOptions
 from mer_plugins.trust import VARIABLE, own_code, trusted

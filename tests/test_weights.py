@@ -11,7 +11,8 @@ import pytest
 
 from mer_core.errors import EnvironmentProblem, MissingWeightsError, UsageError
 from mer_core.plugin import Weights, content_digest
-from mer_core.weights import bytes_to_fetch, fetch, find, hub_cache, is_here, locate, readable_size
+from mer_core.weights import find, hub_cache, is_here, locate, readable_size
+from mer_core.weights_hub import bytes_to_fetch, fetch
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 KNOWN = (

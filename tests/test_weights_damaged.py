@@ -11,6 +11,8 @@ import torch
 from checkpoints import MODALITY, WEIGHTS, Mer, Shelf, cut_short, extract_line, filled
 from safetensors.torch import load_file, save_file
 
+from mer_plugins.damage import fault
+
 FAMILIES = list(MODALITY)
 SAFE = [family for family in FAMILIES if WEIGHTS[family].endswith("safetensors")]
 ONE_FILE = [family for family in SAFE if family != "baichuan"]
@@ -48,6 +50,16 @@ def test_a_file_that_is_cut_short(mer: Mer, shelf: Shelf, tmp_path: Path, family
     file = shelf.copy(family, tmp_path) / WEIGHTS[family]
     cut_short(file)
     mer(*extract_line(family, file.parent, shelf.clips())).refuses(2, f"{file} is cut short", "copy them again")
+
+
+def test_sizes_that_round_to_the_same_are_told_in_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({"one": torch.zeros(1000)}, file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    assert fault(file) == f"is cut short: {len(whole) - 1:,} of {len(whole):,} bytes are there"
+    file.write_bytes(whole[:-900])
+    assert fault(file) == "is cut short: 3.2 kB of 4.1 kB are there"
 
 
 @pytest.mark.parametrize("what", FAKES)

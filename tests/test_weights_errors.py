@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from checkpoints import MODALITY, Mer, Said, Shelf, extract_line
+
+from mer_plugins.image.weights import VISION
+from mer_plugins.text.weights import ENCODERS
 
 FAMILIES = list(MODALITY)
 DEFAULTS = {
@@ -20,7 +24,8 @@ DEFAULTS = {
     "hf-text": "chinese-roberta-wwm-ext-large",
     "baichuan": "baichuan-13b-base",
 }
-SMALL = "0123456789abcdef0123456789abcdef01234567"
+DINOV2 = next(one.revision for one in VISION if one.name == "dinov2-base")
+ELECTRA = next(one for one in ENCODERS if one.name == "electra-large-discriminator")
 
 
 @pytest.fixture
@@ -75,12 +80,12 @@ def test_hub_ids_paths_and_names_that_are_wrong(mer: Mer, shelf: Shelf) -> None:
     refused(said(str(own), "-o", "hf-text.revision=v2"), 2, f"{own} is on this machine", "Leave out revision")
 
 
-def cached(repo: str, files: tuple[str, ...], revision: str) -> Path:
-    """A repository in the hub's cache, at one commit."""
+def cached(repo: str, files: tuple[str, ...], commit: str) -> Path:
+    """A repository in the hub's cache at one commit, where main is."""
     top = Path(os.environ["HF_HOME"]) / "hub" / f"models--{repo.replace('/', '--')}"
     (top / "refs").mkdir(parents=True)
-    (top / "refs" / revision).write_text(SMALL)
-    snapshot = top / "snapshots" / SMALL
+    (top / "refs" / "main").write_text(commit)
+    snapshot = top / "snapshots" / commit
     snapshot.mkdir(parents=True)
     for name in files:
         (snapshot / name).write_text("{}")
@@ -88,7 +93,7 @@ def cached(repo: str, files: tuple[str, ...], revision: str) -> Path:
 
 
 def test_a_broken_off_download_says_what_is_missing(mer: Mer, shelf: Shelf) -> None:
-    cached("facebook/dinov2-base", ("config.json", "preprocessor_config.json"), "main")
+    cached("facebook/dinov2-base", ("config.json", "preprocessor_config.json"), DINOV2)
     line = extract_line("hf-vision", "dinov2-base", shelf.clips())
     refused(mer(*line), 3, "model.safetensors is missing; looked in", "Run: mer weights fetch dinov2-base")
 
@@ -97,26 +102,26 @@ def test_a_broken_off_download_says_what_is_missing(mer: Mer, shelf: Shelf) -> N
 def test_a_broken_off_download_of_files_that_no_spec_lists(mer: Mer, shards: bool) -> None:
     """Of a text model: its settings came first, and of its weights nothing or one shard of two."""
     names = ("config.json", "model.safetensors.index.json", "a.safetensors") if shards else ("config.json",)
-    snapshot = cached("FacebookAI/roberta-large", names, "main")
+    snapshot = cached(ELECTRA.repo, names, ELECTRA.revision)
     if shards:
         index = {"weight_map": {"one": "a.safetensors", "two": "b.safetensors"}}
         (snapshot / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     what = "its config.json is there, and not all of its weights; looked in"
-    refused(mer("weights", "path", "roberta-large"), 3, what, "Run: mer weights fetch roberta-large")
+    refused(mer("weights", "path", ELECTRA.repo), 3, what, "Run: mer weights fetch electra-large-discriminator")
     (snapshot / ("b.safetensors" if shards else "pytorch_model.bin")).write_bytes(b"weights")
-    assert mer("weights", "path", "roberta-large").code == 0
+    assert mer("weights", "path", ELECTRA.repo).code == 0
 
 
 def test_damaged_weights_from_the_hub_come_with_the_command_that_replaces_them(mer: Mer, shelf: Shelf) -> None:
     files = ("config.json", "preprocessor_config.json", "model.safetensors")
-    snapshot = cached("facebook/dinov2-base", files, "main")
+    snapshot = cached("facebook/dinov2-base", files, DINOV2)
     for name in files:
         (snapshot / name).write_bytes((shelf("hf-vision") / name).read_bytes()[: 4000 if "model" in name else None])
     refused(
         mer(*extract_line("hf-vision", "dinov2-base", shelf.clips())),
         2,
         f"{snapshot / 'model.safetensors'} is cut short",
-        f"Run: mer weights fetch facebook/dinov2-base --revision {SMALL} --again",
+        f"Run: mer weights fetch facebook/dinov2-base --revision {DINOV2} --again",
     )
 
 
@@ -141,7 +146,40 @@ def answered(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None, fo
         return str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: SimpleNamespace(siblings=()))
     return asked
+
+
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    """The hub is a mirror that does not answer; what would have been downloaded."""
+
+    def lost(*_: object, **__: object) -> None:
+        raise UnanswerableError("Name or service not known")
+
+    asked = answered(monkeypatch)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lost)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://mirror.example")
+    return asked
+
+
+class UnanswerableError(Exception):
+    """As the hub's client raises it: no OSError."""
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(mer: Mer, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = unreachable(monkeypatch)
+    said = mer("weights", "fetch", "dinov2-base", "--yes")
+    refused(said, 3, "could not be fetched: https://mirror.example does not answer (Name or service not known).")
+    refused(said, 3, "HF_ENDPOINT", "MER_WEIGHTS")
+    assert asked == []
+    assert len(said.err.splitlines()) <= 2, said.err
+
+
+def test_what_is_here_needs_no_hub_unless_it_is_wanted_again(mer: Mer, monkeypatch: pytest.MonkeyPatch) -> None:
+    unreachable(monkeypatch)
+    snapshot = cached("facebook/dinov2-base", ("config.json", "preprocessor_config.json", "model.safetensors"), DINOV2)
+    assert mer("weights", "fetch", "dinov2-base", "--yes").out.strip() == str(snapshot)
+    refused(mer("weights", "fetch", "dinov2-base", "--yes", "--again"), 3, "does not answer")
 
 
 def hub_error(name: str) -> Exception:
@@ -156,7 +194,7 @@ def hub_error(name: str) -> Exception:
     ("name", "revision", "parts"),
     [
         ("RevisionNotFoundError", "v9", ("facebook/dinov2-base has no revision 'v9'", "Leave out --revision")),
-        ("RevisionNotFoundError", "", ("has no revision 'main'", "--revision main")),
+        ("RevisionNotFoundError", "", (f"has no revision '{DINOV2}'", "--revision main")),
         ("RepositoryNotFoundError", "", ("the hub has no repository facebook/dinov2-base",)),
         ("GatedRepoError", "", ("only to users who accept its licence", "hf auth login")),
     ],
@@ -173,7 +211,7 @@ def test_a_repository_without_the_promised_file(mer: Mer, tmp_path: Path, monkey
     (tmp_path / "config.json").write_text("{}")
     asked = answered(monkeypatch, folder=tmp_path)
     said = mer("weights", "fetch", "dinov2-base", "--yes", "--again")
-    refused(said, 3, "facebook/dinov2-base has no preprocessor_config.json, model.safetensors in revision 'main'")
+    refused(said, 3, f"has no preprocessor_config.json, model.safetensors in revision '{DINOV2}'")
     assert asked[0]["force_download"] is True
 
 

@@ -138,7 +138,7 @@ def test_other_files_are_refused_with_the_remedy(tmp_path: Path) -> None:
 def test_weights_are_found_by_name_or_the_command_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
-    with pytest.raises(MissingWeightsError, match=r"weights yunet .licence MIT.*Run: mer weights fetch yunet"):
+    with pytest.raises(MissingWeightsError, match=r"yunet .232\.6 kB, licence MIT.*Run: mer weights fetch yunet"):
         Yunet()
     (tmp_path / "prepared" / "yunet").mkdir(parents=True)
     write_yunet(tmp_path / "prepared" / "yunet" / "face_detection_yunet_2023mar.onnx")

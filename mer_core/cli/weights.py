@@ -113,7 +113,8 @@ def _row(one: Listed) -> dict[str, Any]:
 
 
 def _about(weights: Weights, revision: str) -> str:
-    from mer_core.weights import bytes_to_fetch, readable_size
+    from mer_core.weights import readable_size
+    from mer_core.weights_hub import bytes_to_fetch
 
     count = bytes_to_fetch(weights, revision)
     size, at = readable_size(count) if count else "of unknown size", revision or weights.revision

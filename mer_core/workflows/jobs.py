@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mer_core.config import PluginChoice, RunConfig, StreamChoice
 from mer_core.engine import DeriverJob, ExtractorJob
 from mer_core.engine.answers import make_instance
-from mer_core.errors import OptionError, UsageError
+from mer_core.errors import MerError, MissingWeightsError, OptionError, UsageError
 from mer_core.frame_pooling import keeps_frames
-from mer_core.inputs import Input, derived_names
+from mer_core.inputs import TRANSCRIPT, Input, derived_names
 from mer_core.media import DECODER_VERSION
 from mer_core.options import Options
 from mer_core.protocols import Deriver
 from mer_core.registry import Catalogue
 from mer_core.spec import DeriverSpec, ExtractorSpec, PluginSpec, declared_inputs, digest, plain
 from mer_core.uploads import PERMISSION
+from mer_core.weights import AbsentWeights, absent_together
+from mer_core.workflows.weights import shorter_name
 from mer_core.workflows.workspace import pick_device
 
 Jobs = tuple[list[ExtractorJob], dict[str, DeriverJob]]
@@ -35,7 +37,15 @@ def build_jobs(config: RunConfig, catalogue: Catalogue, classes: Sequence[str] =
 
     Raises:
         MissingPackageError, PluginError, UsageError: a plugin that cannot be used here.
+        MissingWeightsError: naming all weights that the run needs and that are not here.
     """
+    try:
+        return _jobs(config, catalogue, classes)
+    except MissingWeightsError as first:
+        raise _all_missing(config, catalogue, classes, first) from None
+
+
+def _jobs(config: RunConfig, catalogue: Catalogue, classes: Sequence[str]) -> Jobs:
     specs = {name: catalogue.find(ExtractorSpec, choice.extractor) for name, choice in config.streams.items()}
     options = {
         name: _options(ExtractorSpec, choice.extractor, choice.options, catalogue, classes)
@@ -50,6 +60,41 @@ def build_jobs(config: RunConfig, catalogue: Catalogue, classes: Sequence[str] =
         for name, choice in config.streams.items()
     ]
     return _transcribing(jobs, derivers, config, catalogue) if config.transcribe else (jobs, derivers)
+
+
+def _all_missing(
+    config: RunConfig, catalogue: Catalogue, classes: Sequence[str], first: MissingWeightsError
+) -> MissingWeightsError:
+    """``first``, together with what else is not here of the weights of extractors and derivers."""
+    found = [error for options in _all_options(config, catalogue, classes) for error in _absent(options)]
+    names = [one.weights.name for one in found if isinstance(one, AbsentWeights) and not one.revision]
+    return absent_together(found or [first], shorter_name(catalogue, config.preset, names))
+
+
+def _all_options(config: RunConfig, catalogue: Catalogue, classes: Sequence[str]) -> Iterator[Any]:
+    """The options of the run's extractors, then of the derivers that any of them or of these needs."""
+    waiting: list[tuple[type[PluginSpec], PluginChoice]] = [
+        (ExtractorSpec, PluginChoice(name=choice.extractor, options=choice.options))
+        for choice in config.streams.values()
+    ]
+    seen: set[str] = set()
+    for kind, choice in waiting:  # which grows meanwhile
+        options = _options(kind, choice.name, choice.options, catalogue, classes)
+        yield options
+        spec: Any = catalogue.find(kind, choice.name)
+        wanted = {*derived_names(declared_inputs(spec, options)), *([TRANSCRIPT] if config.transcribe else [])} - seen
+        waiting += [(DeriverSpec, config.derivers[name]) for name in sorted(wanted & set(config.derivers))]
+        seen |= wanted
+
+
+def _absent(options: Options) -> list[MissingWeightsError]:
+    try:
+        options.fingerprint()
+    except MissingWeightsError as error:
+        return [error]
+    except (MerError, OSError):
+        return []  # told when the weights are here
+    return []
 
 
 def _transcribing(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from mer_core.catalogue import Catalogue, Entry
 from mer_core.errors import PluginError
 from mer_core.spec import ExtractorSpec, PresetSpec, Weights
-from mer_core.weights import fetch, find, is_here, locate
+from mer_core.weights import find, is_here, locate
+from mer_core.weights_hub import fetch
 
 SMOKE = ("starts", "dimension", "times", "finite", "batch-invariance")
 """Checks of the conformance kit that say whether loaded weights give features as they should."""
@@ -87,6 +88,14 @@ def wanted_weights(catalogue: Catalogue, name: str) -> list[Weights]:
         if catalogue.find(ExtractorSpec, extractor).weights and model:
             found[str(model)] = find_weights(catalogue, str(model))
     return list(found.values())
+
+
+def shorter_name(catalogue: Catalogue, preset: str, names: Collection[str]) -> str:
+    """``preset`` if fetching it fetches the weights called ``names`` and nothing else, else an empty text."""
+    if preset not in {entry.spec.name for entry in catalogue.of_kind(PresetSpec)}:
+        return ""
+    absent = {one.name for one in wanted_weights(catalogue, preset) if is_here(one) is None}
+    return preset if absent == set(names) else ""
 
 
 def fetch_weights(catalogue: Catalogue, name: str, revision: str = "", again: bool = False) -> Path:

@@ -10,8 +10,9 @@ YUNET = (
     Weights(
         name="yunet",
         repo="opencv/face_detection_yunet",
-        revision="main",
+        revision="3cc26e7f1014a5ee5d74a42acee58bafc9d0a310",
         files=(YUNET_FILE,),
+        bytes=232_589,
         licence="MIT",
     ),
 )

@@ -26,6 +26,9 @@ from mer_plugins.text.windows import Window, windows
 
 Answer = Features | Missing | Failure
 
+FREQUENCIES = "rotary_emb.inv_freq"
+"""How a buffer of the 7B models is called, which some published files hold."""
+
 SPARE = 1.25
 """Layers are kept on a GPU with this many times their size free."""
 
@@ -76,8 +79,11 @@ class Baichuan:
 
     @property
     def parameters(self) -> int:
-        """Numbers in the checkpoint, counted from its headers: the model is never in memory whole."""
-        return sum(map(prod, self._weights.shapes().values()))
+        """Those in the checkpoint, counted from its headers: the model is never in memory whole.
+
+        The frequencies of rotation, which lie beside them in the oldest one, are none.
+        """
+        return sum(prod(shape) for name, shape in self._weights.shapes().items() if not name.endswith(FREQUENCIES))
 
     @property
     def dim(self) -> int:
