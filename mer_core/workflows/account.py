@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,13 +13,13 @@ from mer_core.engine import ClipFailure
 from mer_core.frame_pooling import level_of
 from mer_core.names import readable
 from mer_core.report import build
-from mer_core.report.facts import UNSTATED, Data, Provenance, Stream, Unlabelled
+from mer_core.report.facts import UNSTATED, Data, Stream, Unlabelled
 from mer_core.report.findings import FAILED
 from mer_core.report.model import RunReport
 from mer_core.report.rivals import rivals
 from mer_core.report.sections import Metrics
 from mer_core.report.values import value_score, vote_score
-from mer_core.spec import ExtractorSpec, digest
+from mer_core.spec import ExtractorSpec
 from mer_core.workflows.artefacts import artefacts
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
@@ -31,15 +28,14 @@ from mer_core.workflows.learning import Learning
 from mer_core.workflows.log import RunLog
 from mer_core.workflows.lost import failed_streams
 from mer_core.workflows.preflight import protocol_gaps
+from mer_core.workflows.provenance import provenance
 from mer_core.workflows.pseudo_labels import accounts, audit_labels, self_training
 from mer_core.workflows.run_targets import target_counts
 from mer_core.workflows.train import Training
-from mer_core.workflows.workspace import Workspace, pick_device
+from mer_core.workflows.workspace import Workspace
 
 if TYPE_CHECKING:
     from mer_core.workflows.run import Scores
-
-PACKAGES = ("mer-toolkit", "torch", "numpy", "av", "opencv-python-headless", "librosa", "transformers")
 
 
 def build_report(
@@ -91,7 +87,7 @@ def build_report(
             **{readable(config.fusion.name): config.fusion.options},
         ).model_copy(update={"deployed": "refit" if scores.refitted else "folds"}),
         unlabelled=_unlabelled(extraction, scores),
-        provenance=_provenance(config, extraction, training, space, command),
+        provenance=provenance(config, extraction, training, space, command),
         timing={**log.timing, "total": log.seconds},
         files=dict(files),
         warnings=(
@@ -260,46 +256,3 @@ def _unlabelled(extraction: Extraction, scores: Scores) -> Unlabelled:
     best = np.argmax(scores.everybody[rows], axis=1)
     counts = Counter(features.targets.classes[index] for index in best)
     return Unlabelled(n=len(rows), predicted=dict(counts))
-
-
-def _provenance(
-    config: RunConfig, extraction: Extraction, training: Training, space: Workspace, command: str
-) -> Provenance:
-    import torch
-
-    folds = [[training.data.ids[row] for row in fold.val] for fold in training.plan.folds]
-    return Provenance(
-        command=command,
-        preset=readable(config.preset),
-        protocol=readable(config.protocol),
-        device=pick_device(config.device),
-        threads=torch.get_num_threads(),
-        platform=_platform(),
-        versions={name: found for name in PACKAGES if (found := _version(name))},
-        seeds={"run": config.seed},
-        fingerprints={"config": digest(config, 16), "folds": digest(folds, 16), **extraction.fingerprints},
-        weights=_weights(config, extraction),
-    )
-
-
-def _weights(config: RunConfig, extraction: Extraction) -> dict[str, str]:
-    """What plugins say of their options beside the values: the digests of weights, by ``stream.option``."""
-    streams = {name: choice.options for name, choice in config.streams.items()}
-    parts = streams | {name: choice.options for name, choice in config.derivers.items()}
-    return {
-        f"{name}.{key}": str(value)
-        for name, about in extraction.about.items()
-        for key, value in about["options"].items()
-        if value is not None and value != parts[name].get(key)
-    }
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
-
-
-def _platform() -> str:
-    return f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores"
