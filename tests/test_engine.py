@@ -29,7 +29,7 @@ from engine_toys import (
 
 from mer_core.engine import ClipFailure, EngineSettings, ExtractReport, extract, plan
 from mer_core.engine.batches import Batcher, Parked, cut_by_length
-from mer_core.engine.threads import Crew, Window
+from mer_core.engine.threads import Crew, Window, _Interrupted
 from mer_core.errors import DataError, PluginError, StoreError, UsageError
 from mer_core.inputs import DerivedInput, FramesInput
 from mer_core.store import FeatureStore
@@ -187,6 +187,40 @@ def test_stopping_breaks_off_what_threads_are_doing() -> None:
     assert left.acquire(timeout=60)
     assert left.acquire(timeout=60)
     assert not entered.acquire(timeout=0)
+
+
+class InterruptedOnce(set[threading.Thread]):
+    """As if an interrupt arrived at the moment at which a thread leaves."""
+
+    raised = False
+
+    def discard(self, thread: threading.Thread) -> None:
+        if not self.raised:
+            self.raised = True
+            raise _Interrupted
+        super().discard(thread)
+
+
+def test_no_thread_counts_as_busy_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be interrupted again, under a number that the system may have given to another thread."""
+    hooked: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", hooked.append)
+    entered, go = threading.Event(), threading.Event()
+
+    def work(item: int) -> int:
+        entered.set()
+        go.wait(60)
+        return item
+
+    crew: Crew[int, int] = Crew(1, [1], work, Window(1_000))
+    assert entered.wait(60)
+    crew._busy = busy = InterruptedOnce(crew._busy)
+    go.set()
+    assert next(crew.results()) == 1
+    crew.stop(60)
+    assert busy.raised
+    assert not busy
+    assert hooked == []
 
 
 def test_a_tiny_window_slows_down_and_stops_nothing(store: FeatureStore, tmp_path: Path) -> None:

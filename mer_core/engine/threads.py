@@ -6,7 +6,6 @@ caller waits for them in short steps, so that an interrupt is noticed at once.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import queue
 import threading
@@ -82,7 +81,8 @@ class Crew(Generic[ItemT, ResultT]):
         self._next, self._stop = threading.Lock(), threading.Event()
         self._out: queue.SimpleQueue[ResultT | _Raised | _Ended] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._run, name=f"mer-worker-{n}", daemon=True) for n in range(count)]
-        self._busy = set(self._threads)
+        self._busy: set[threading.Thread] = set()
+        self._guard = threading.Lock()
         for thread in self._threads:
             thread.start()
 
@@ -114,8 +114,9 @@ class Crew(Generic[ItemT, ResultT]):
     def halt(self) -> None:
         """Begin no more items, and interrupt the threads, without waiting for them."""
         self._stop.set()
-        for thread in list(self._busy):
-            _interrupt(thread)
+        with self._guard:  # a thread that has left has perhaps given its number to another one
+            for thread in self._busy:
+                _interrupt(thread)
 
     def stop(self, patience: float) -> None:
         """Begin no more items; break off those begun, waiting up to ``patience`` seconds for it.
@@ -132,15 +133,32 @@ class Crew(Generic[ItemT, ResultT]):
             thread.join(max(0.0, end - time.monotonic()))
 
     def _run(self) -> None:
-        with contextlib.suppress(_Interrupted):
+        try:
             try:
-                for item in self._taken():
-                    self._out.put(self._work(item))
-            except _Interrupted:
-                pass
-            except BaseException as error:
-                self._out.put(_Raised(error))
-            self._busy.discard(threading.current_thread())
+                self._work_off()
+            finally:
+                self._leave()
+        except _Interrupted:  # while it left
+            self._leave()
+
+    def _work_off(self) -> None:
+        with self._guard:
+            self._busy.add(threading.current_thread())
+        try:
+            for item in self._taken():
+                self._out.put(self._work(item))
+        except _Interrupted:
+            raise
+        except BaseException as error:
+            self._out.put(_Raised(error))
+
+    def _leave(self) -> None:
+        """Be interrupted no more. An interrupt that was under way arrives here at the latest."""
+        me = threading.current_thread()
+        with self._guard:
+            here = me in self._busy
+            self._busy.discard(me)
+        if here:
             self._out.put(_Ended())
 
     def _taken(self) -> Iterator[ItemT]:
