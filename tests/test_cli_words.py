@@ -67,7 +67,7 @@ def test_the_summary_says_what_was_reused(tmp_path: Path) -> None:
     print_summary(report().model_copy(update={"streams": tuple(streams)}), tmp_path, console)
     assert isinstance(console.file, io.StringIO)
     told = re.sub(r" +", " ", console.file.getvalue())
-    assert "Streams speech:a [64], 120 clips reused\n text:b [8], 1 clip extracted, 119 clips reused\n" in told
+    assert "Streams speech:a (64 columns), 120 clips reused\n text:b (8 columns), 1 clip extracted, 119" in told
 
 
 def test_sizes() -> None:

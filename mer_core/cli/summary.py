@@ -43,7 +43,7 @@ def print_summary(report: RunReport, folder: Path, console: Console) -> None:
         console.print()
         console.print(table)
     if len(report.subsets) > 1:
-        console.print()
+        console.print("\n[bold]WAF by the modalities present at prediction[/]")
         console.print(_subsets(report))
     if any(one.alone for one in report.competition):
         console.print()
@@ -57,7 +57,10 @@ def print_summary(report: RunReport, folder: Path, console: Console) -> None:
     for line in report.baselines:
         told = Text.assemble((f"Without training, {line.name} {line.stream}: ", "bold"), "WAF ", _interval(line.waf))
         console.print(told + Text(f", {count(line.n, 'clip')}", "dim"))
-    for finding in report.findings():
+    findings = report.findings()
+    if findings:
+        console.print()
+    for finding in findings:
         console.print(Text.assemble(("• ", "yellow"), finding))
     for note in report.data.notes:
         console.print(Text.assemble(("Note ", "yellow"), note))
@@ -91,15 +94,13 @@ def _headline(report: RunReport) -> Text:
 
 
 def _stream(stream: Stream) -> str:
-    """Columns after pooling, and whether the features were there already: ``speech:x [64], 120 clips reused``.
-
-    A stream of frames is ``[T, 64]``.
-    """
+    """Columns after pooling, and what was there already: ``speech:x (64 columns), 120 clips reused``."""
     counts = {"extracted": stream.extracted, "reused": stream.reused}
     told = [f"{count(n, 'clip')} {what}" for what, n in counts.items() if n]
     array = f"array {stream.array}" if stream.array not in ("", stream.name) else ""
-    shape = f"{stream.dim}" if stream.level == "clip" else f"T, {stream.dim}"
-    return ", ".join([f"{stream.name} [{shape}]", *filter(None, [array]), *told, *filter(None, [fitted(stream)])])
+    columns = count(stream.dim, "column")
+    shape = columns if stream.level == "clip" else f"frames of {columns}"
+    return ", ".join([f"{stream.name} ({shape})", *filter(None, [array]), *told, *filter(None, [fitted(stream)])])
 
 
 def _sections(report: RunReport) -> list[tuple[str, Section]]:
@@ -157,13 +158,7 @@ def _bar(value: float | None) -> Text:
 
 
 def _subsets(report: RunReport) -> Table:
-    table = Table(
-        title="[bold]WAF by the modalities present at prediction[/]",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        show_header=False,
-    )
+    table = Table(box=None, pad_edge=False, show_header=False)
     for _ in range(3):
         table.add_column()
     for subset in report.subsets[:ALL_SUBSETS]:
