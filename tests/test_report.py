@@ -520,6 +520,16 @@ def test_model_facts_come_from_any_summary():
     assert b.model_facts({}, "concat", "other").members == 1
 
 
+def test_options_at_their_default_are_folded_away():
+    facts = m.ModelFacts(fusion="attention", trainer="cv", options={"lr": 0.5, "hidden": 64}, usual=("hidden",))
+    page = render_html(report(model=facts))
+    before, folded = page.split("<details>")[0], page.split("<details>")[1].split("</details>")[0]
+    assert "1 option at its default" in folded
+    assert ("hidden" in folded, "lr" in folded) == (True, False)
+    assert ">lr<" in before
+    assert "at their default" not in render_html(report(model=facts.model_copy(update={"usual": ()})))
+
+
 def test_fold_plans_become_facts():
     fold = Fold(np.arange(6), np.arange(6, 8))
     own = FoldPlan(folds=(fold,), kind="val", seed=0, group=True)

@@ -163,6 +163,8 @@ class ModelFacts(Part):
     notes: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
     """Resolved options of trainer and fusion."""
+    usual: tuple[str, ...] = ()
+    """Those of them that are at their default."""
     deployed: str = "folds"
     """What predicts new clips: ``folds``, the members that were scored, or ``refit``, one fitted to everything."""
 

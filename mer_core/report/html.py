@@ -79,6 +79,7 @@ def _view(report: RunReport) -> dict[str, Any]:
         "worth": _worth(report),
         "facts": _facts(report),
         "training": _training(report),
+        "usual": _usual(report.model),
         "provenance": _provenance(report),
         "weights": _weights(report),
         "licences": {stream.name: licence_of(stream) for stream in report.streams},
@@ -174,15 +175,16 @@ def _training(report: RunReport) -> dict[str, str]:
         "Members": _members(model),
         **_stacked(model),
         "Parameters": f"{model.parameters:,} per member",
-        **(
-            {"Temperatures": ", ".join(words.number(one, 2) for one in model.temperatures)}
-            if model.temperatures
-            else {}
-        ),
+        **_temperatures(model),
         "Epochs": f"{model.epochs:,}",
         "Optimiser steps": f"{model.steps:,} per member",
-        **{name: _option(value) for name, value in model.options.items()},
+        **{name: _option(value) for name, value in model.options.items() if name not in model.usual},
     }
+
+
+def _usual(model: ModelFacts) -> dict[str, str]:
+    """Options that nobody changed."""
+    return {name: _option(value) for name, value in model.options.items() if name in model.usual}
 
 
 def _members(model: ModelFacts) -> str:

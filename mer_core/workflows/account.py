@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mer_core.config import RunConfig
 from mer_core.engine import ClipFailure
+from mer_core.errors import OptionError
 from mer_core.frame_pooling import level_of
 from mer_core.names import readable
+from mer_core.registry import Catalogue
 from mer_core.report import build
 from mer_core.report.facts import UNSTATED, Data, Stream, Unlabelled
 from mer_core.report.findings import FAILED
@@ -19,7 +22,7 @@ from mer_core.report.model import RunReport
 from mer_core.report.rivals import rivals
 from mer_core.report.sections import Metrics
 from mer_core.report.values import value_score, vote_score
-from mer_core.spec import ExtractorSpec
+from mer_core.spec import ExtractorSpec, FusionSpec, TrainerSpec
 from mer_core.workflows.artefacts import artefacts
 from mer_core.workflows.data import clip_groups
 from mer_core.workflows.extract import Extraction
@@ -85,7 +88,12 @@ def build_report(
             readable(config.fusion.name),
             readable(config.trainer.name),
             **{readable(config.fusion.name): config.fusion.options},
-        ).model_copy(update={"deployed": "refit" if scores.refitted else "folds"}),
+        ).model_copy(
+            update={
+                "deployed": "refit" if scores.refitted else "folds",
+                "usual": tuple(_usual(config, space.catalogue)),
+            }
+        ),
         unlabelled=_unlabelled(extraction, scores),
         provenance=provenance(config, extraction, training, space, command),
         timing={**log.timing, "total": log.seconds},
@@ -99,6 +107,17 @@ def build_report(
             *_transductive(config, scores, bool(accounts(training))),
         ),
     )
+
+
+def _usual(config: RunConfig, catalogue: Catalogue) -> Iterator[str]:
+    """Options of the trainer that are at their default; the fusion's name, if all of its are."""
+    trainer, fusion = config.trainer, config.fusion
+    with suppress(OptionError):  # one without a default
+        usual = catalogue.options(TrainerSpec, trainer.name, {}).model_dump(mode="json")
+        yield from (name for name, value in trainer.options.items() if name in usual and usual[name] == value)
+    with suppress(OptionError):
+        if catalogue.options(FusionSpec, fusion.name, {}).model_dump(mode="json") == fusion.options:
+            yield readable(fusion.name)
 
 
 def _transductive(config: RunConfig, scores: Scores, learnt: bool) -> tuple[str, ...]:
