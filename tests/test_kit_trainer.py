@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 import shelf_trainers
 from shelf_heavy import HeavyShelf
 from shelf_plugin import Shelf
 
 from mer_core.testing import Report, check_plugin, checks
+from mer_core.testing.kit import CheckFailed
+from mer_core.testing.tables import feature_set
+from mer_core.testing.trainer_bench import TrainerBench
 
 BROKEN = shelf_trainers.broken()
 MINE = tuple(check.name for check in checks("trainer") if check.name != "light-import")
@@ -44,3 +50,17 @@ def test_specs_listed_beside_numpy() -> None:
     spec = shelf_trainers.spec(shelf_trainers.Good)
     found = check_plugin(spec.name, plugins=[HeavyShelf([spec])])
     assert found.failed == ("light-import",), str(found)
+
+
+class Forgetful:
+    """Trains, and returns nothing."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def fit(self, *_: object) -> None: ...
+
+
+def test_a_trainer_that_returns_nothing_is_told_so() -> None:
+    subject = SimpleNamespace(plugin_class=Forgetful, options=None, device="cpu")
+    with pytest.raises(CheckFailed, match="returned NoneType, which is no model: it lacks predict, logits, save"):
+        TrainerBench(cast("Any", subject)).fit(feature_set(12, folds=2))

@@ -30,6 +30,7 @@ HEAVY = (*FRAMEWORKS, "numpy", "librosa", "cv2", "scipy", "pandas", "av", "sklea
 """What must not be loaded where specs are listed: that happens in every command, ``mer --help`` too."""
 
 MOVE = "Move what needs it into the module that the spec's target names."
+WITHIN = "Import what needs it inside the functions that use it."
 APART = "Put the options class into a module of its own, or import that inside the functions that use it."
 
 _PROBE = """
@@ -49,10 +50,11 @@ def light_import(subject: Subject) -> None:
     module = listing_module(subject.catalogue, subject.entry)
     options = subject.spec.options.partition(":")[0]
     listed, *read = loaded_by([(module, HEAVY), *([(options, FRAMEWORKS)] if options else [])])
+    within = MOVE if getattr(subject.spec, "target", "") else WITHIN
     require(
         not listed,
         f"importing {module}, which lists the specs, also imports {', '.join(listed)}: every mer command pays "
-        f"for that. {star_import(module) or MOVE}",
+        f"for that. {star_import(module) or (MOVE if getattr(subject.spec, 'target', '') else WITHIN)}",
     )
     brought = ", ".join(name for names in read for name in names)
     require(

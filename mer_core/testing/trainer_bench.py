@@ -23,6 +23,9 @@ Probabilities = NDArray[np.float64]
 
 FOLDS = 3
 
+METHODS = ("predict", "logits", "save")
+"""Of a model."""
+
 
 class TrainerBench:
     """Fits the subject on made-up data; :attr:`model` is fitted once for all checks."""
@@ -55,6 +58,9 @@ class TrainerBench:
         self.fits += 1
         with global_seed(1000 + self.fits):
             fitted: Model = self.trainer().fit(ToyFusion(), data, seed, progress)
+        absent = [name for name in METHODS if not callable(getattr(fitted, name, None))]
+        name = type(fitted).__name__
+        require(not absent, f"fit returned {name}, which is no model: it lacks {', '.join(absent)}. See Model.")
         return fitted
 
 
