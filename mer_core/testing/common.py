@@ -54,7 +54,7 @@ def light_import(subject: Subject) -> None:
     require(
         not listed,
         f"importing {module}, which lists the specs, also imports {', '.join(listed)}: every mer command pays "
-        f"for that. {star_import(module) or (MOVE if getattr(subject.spec, 'target', '') else WITHIN)}",
+        f"for that. {star_import(module) or within}",
     )
     brought = ", ".join(name for names in read for name in names)
     require(
