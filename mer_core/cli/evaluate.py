@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mer_core.workflows.evaluate import Scored
 
 NAME = "evaluate"
-KINDS = "out-of-fold: by what had not learnt from the clip (cross-validation); new: by the saved model (test clips)"
+KINDS = "out-of-fold: by what had not learnt from the clip (folds, or the val split); new: by the saved model"
 """What the kinds of a run's predictions are."""
 
 
