@@ -109,6 +109,9 @@ def test_predictions_score_against_the_table(trained: Path, capsys: pytest.Captu
     )
     scored = json.loads(capsys.readouterr().out)
     assert (scored["n"], scored["unit"], scored["n_units"]) == (N, "speaker", 8)
+    report = json.loads((trained / "out" / "report.json").read_text(encoding="utf-8"))["metrics"]
+    assert scored["sections"]["out-of-fold"]["waf"] == pytest.approx(report["cv"]["waf"])
+    assert scored["sections"]["new"]["waf"] == pytest.approx(report["test"]["waf"])
 
 
 def test_the_saved_config_repeats_it(trained: Path, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_options_given_at_prediction_replace_those_of_the_run_and_it_says_so(
     space = open_workspace(sample_cache)
     plain = predict(model, clip, space=space)
     other = predict(model, clip, options=["acoustic.fmin=80"], space=space)
-    assert plain.warnings == ()
+    assert [note for note in plain.warnings if "synthetic" not in note] == []
     assert "other options" in other.warnings[0]
     assert plain.predictions[0].probabilities != other.predictions[0].probabilities
     with pytest.raises(UsageError, match=r"'ngrams' takes no part in this model.*acoustic"):
@@ -188,6 +188,40 @@ def test_predict_windows_cover_the_clip(
     assert all(b - a <= 1.0 for a, b in spans)
     with (tmp_path / "w.csv").open(encoding="utf-8") as stream:
         assert len(list(csv.DictReader(stream))) == len(spans)
+
+
+def test_predict_several_files_at_once_and_says_that_the_model_learnt_synthetic_clips(
+    run_folder: Path, sample_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(path) for path in sorted(sample_cache.glob("datasets/*/sample-48-*/**/*.mp4"))[:3]]
+    arguments = ["--model", str(run_folder / "model"), "--cache", str(sample_cache)]
+    code, out, err = call(capsys, "predict", *files, *arguments)
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[1:]] == [Path(file).stem for file in files]
+    assert " ".join(err.split()).count("learnt synthetic data") == 1
+
+
+def test_windows_say_that_texts_are_left_out(run_folder: Path, sample_cache: Path, tmp_path: Path) -> None:
+    clip, space = sorted(sample_cache.glob("datasets/*/sample-48-*/**/*.mp4"))[0], open_workspace(sample_cache)
+    (tmp_path / "a.csv").write_text(f"id,video,text\na,{clip},so happy\nb,{clip},\n", encoding="utf-8")
+    found = predict(run_folder / "model", tmp_path / "a.csv", window=1.0, space=space)
+    assert [note for note in found.warnings if "1 text left out" in note]
+    assert not [
+        note for note in predict(run_folder / "model", clip, window=1.0, space=space).warnings if "text" in note
+    ]
+
+
+def test_evaluate_without_a_split_gives_both_values_of_the_report(
+    run_folder: Path, report: dict, sample_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = next(sample_cache.glob("datasets/*/sample-48-*/manifest.csv"))
+    arguments = ["--data", str(manifest), "--cache", str(sample_cache)]
+    code, out, _ = call(capsys, "evaluate", str(run_folder / "predictions.csv"), *arguments, "--json")
+    sections = json.loads(out)["sections"]
+    assert code == 0
+    for kind, name in (("out-of-fold", "cv"), ("new", "test")):
+        assert sections[kind]["waf"] == pytest.approx(report["metrics"][name]["waf"])
+        assert sections[kind]["n"] == report["metrics"][name]["n"]
 
 
 def test_evaluate_gives_the_value_of_the_report(

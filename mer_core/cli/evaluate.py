@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mer_core.cli import flags, target_flags
-from mer_core.cli.output import print_json, stderr_console, stdout_console
+from mer_core.cli.output import print_json, print_note, stdout_console
+
+if TYPE_CHECKING:
+    from mer_core.workflows.evaluate import Scored
 
 NAME = "evaluate"
+KINDS = "out-of-fold: by what had not learnt from the clip (folds, or the val split); new: by the saved model"
+"""What the kinds of a run's predictions are."""
 
 
 def command(
@@ -27,8 +32,6 @@ def command(
     json: flags.Json = False,
 ) -> None:
     """Score predictions: weighted F1, UAR, accuracy and macro F1, with intervals."""
-    from mer_core.report.build import section
-    from mer_core.report.values import value_score, vote_score
     from mer_core.workflows.evaluate import evaluate
     from mer_core.workflows.workspace import open_workspace
 
@@ -44,29 +47,66 @@ def command(
         values=values,
         votes=votes,
     )
-    scored = section(found.evaluation)
-    beside = [value_score(one) for one in found.values]
-    votes_scored = vote_score(found.votes) if found.votes else None
     if json:
-        document = scored.model_dump(mode="json", exclude={"selection", "optimistic"})
-        more: dict[str, object] = {"values": [one.model_dump(mode="json") for one in beside]} if beside else {}
-        more |= {"votes": votes_scored.model_dump(mode="json")} if votes_scored else {}
-        print_json({**document, **more, **found.left_out()})
-        return
+        print_json(_document(found))
+    else:
+        _print(found, str(predictions))
+
+
+def _document(found: Scored) -> dict[str, Any]:
+    """The scores of all clips, and under ``sections`` those of each kind where there are two."""
+    sections = {kind: _scores(one) for kind, one in found.sections.items()}
+    more = {"sections": sections} if sections else {}
+    return {**_scores(found), **more, "notes": list(found.notes), **found.left_out()}
+
+
+def _scores(found: Scored) -> dict[str, Any]:
+    from mer_core.report.build import section
+    from mer_core.report.values import value_score, vote_score
+
+    document = section(found.evaluation).model_dump(mode="json", exclude={"selection", "optimistic"})
+    values = [value_score(one).model_dump(mode="json") for one in found.values]
+    votes = vote_score(found.votes).model_dump(mode="json") if found.votes else None
+    return {**document, **({"values": values} if values else {}), **({"votes": votes} if votes else {})}
+
+
+def _print(found: Scored, name: str) -> None:
+    from mer_core.report.words import count
+
+    if found.sections and found.evaluation.scores.n:
+        stdout_console().print(f"[bold]WAF[/] {_headline(found)}", highlight=False)
+        stdout_console().print(KINDS, style="dim", highlight=False)
+    for kind, one in found.sections.items():
+        _print_scores(one, kind.capitalize(), f", {kind}")
+    if not found.sections:
+        _print_scores(found, name)
+    for note in found.notes:
+        print_note(note)
+    if found.trained_on:
+        print_note(f"{count(len(found.trained_on), 'prediction')} of clips trained on: not scored.")
+    if found.unpredicted:
+        print_note(f"{count(len(found.unpredicted), 'labelled clip')} without a prediction.")
+
+
+def _headline(found: Scored) -> str:
+    """``out-of-fold 0.595 (240), new 0.661 (60)``."""
+    scores = {kind: one.evaluation.scores for kind, one in found.sections.items()}
+    return ", ".join(f"{kind} {one.waf:.3f} ({one.n:,})" for kind, one in scores.items())
+
+
+def _print_scores(found: Scored, title: str, kind: str = "") -> None:
     from mer_core.cli.summary import print_section
     from mer_core.cli.values import target_table
+    from mer_core.report.build import section
     from mer_core.report.calibration import told
+    from mer_core.report.values import value_score, vote_score
 
+    scored, console = section(found.evaluation), stdout_console()
     if scored.n:
-        print_section(str(predictions), scored, stdout_console())
-        if scored.calibration:
-            stdout_console().print(f"Calibration: {told(scored.calibration)}.", style="dim", highlight=False)
-    for one in beside:
-        stdout_console().print(target_table(one.name, one))
-    if votes_scored:
-        stdout_console().print(target_table("Predicted distributions beside the votes", votes_scored))
-    if found.trained_on:
-        count = len(found.trained_on)
-        stderr_console().print(f"[yellow]Note[/] {count} predictions are of clips trained on and are not scored.")
-    if found.unpredicted:
-        stderr_console().print(f"[yellow]Note[/] {len(found.unpredicted)} labelled clips have no prediction.")
+        print_section(title, scored, console)
+    if scored.n and scored.calibration:
+        console.print(f"Calibration: {told(scored.calibration)}.", style="dim", highlight=False)
+    for one in found.values:
+        console.print(target_table(f"{one.name}{kind}", value_score(one)))
+    if found.votes:
+        console.print(target_table(f"Predicted distributions beside the votes{kind}", vote_score(found.votes)))

@@ -13,19 +13,23 @@ from mer_core.cli.output import print_json, print_note, stderr_console, stdout_c
 from mer_core.errors import EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from mer_core.workflows.predict import Predictions
 
 NAME = "predict"
+SHOWN = 20
+"""Rows that are shown; a file, or JSON, has them all."""
 
 
 def command(
     model: Annotated[Path, typer.Option("--model", help="The model folder of a run.")],
-    data: Annotated[str | None, typer.Argument(metavar="FILE|FOLDER|MANIFEST", help="What to predict.")] = None,
+    data: Annotated[list[str] | None, typer.Argument(metavar="FILES|FOLDER|MANIFEST", help="What to predict.")] = None,
     features: flags.Features = None,
     streams: flags.Streams = None,
     window: Annotated[float | None, typer.Option(help="Window length in seconds, for long clips.")] = None,
     hop: Annotated[float | None, typer.Option(help="Distance of window starts in seconds.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write a CSV too.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write all rows as CSV; the first 20 are shown.")] = None,
     column: flags.Column = None,
     option: flags.OptionFlag = None,
     cache: flags.CacheFlag = None,
@@ -66,7 +70,7 @@ def command(
         print_json(_document(found))
     else:
         if found.predictions:
-            _print(found)
+            _print(found, out)
         print_failures(found.failures)
         if out is not None:
             stderr_console().print(f"Wrote {out}")
@@ -108,11 +112,37 @@ def _write(found: Predictions, out: Path) -> None:
     write_predictions(out, [Row(p) for p in found.predictions], found.classes, modalities)
 
 
-def _print(found: Predictions) -> None:
+def _print(found: Predictions, out: Path | None) -> None:
+    console, rest = stdout_console(), len(found.predictions) - SHOWN
+    console.print(_table(found))
+    if rest > 0:
+        where = f"in {out}" if out else "(--out FILE.csv or --json for all)"
+        console.print(f"… and {rest:,} more {where}", markup=False, highlight=False, soft_wrap=True)
+    if found.classes and (out or rest > 0):
+        console.print(_counts(found), markup=False, highlight=False, soft_wrap=True)
+    for warning in found.warnings:
+        print_note(warning)
+
+
+def _counts(found: Predictions) -> str:
+    """``360 clips: happy 200, sad 160``, windows likewise; classes in their order, those that nothing got too."""
+    from mer_core.report.words import count
+
+    labels = [p.label for p in found.predictions]
+    noun = "window" if _windowed(found) else "clip"
+    return f"{count(len(labels), noun)}: {', '.join(f'{name} {labels.count(name):,}' for name in found.classes)}"
+
+
+def _windowed(found: Predictions) -> bool:
+    return any(p.start is not None for p in found.predictions)
+
+
+def _table(found: Predictions) -> Table:
+    """The first rows: label, shares, values, and which modalities they are from."""
     from rich.table import Table
     from rich.text import Text
 
-    windowed = any(p.start is not None for p in found.predictions)
+    windowed = _windowed(found)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("clip")
     if windowed:
@@ -122,12 +152,10 @@ def _print(found: Predictions) -> None:
     for name in (*found.classes, *found.values):
         table.add_column(name, justify="right")
     table.add_column("from", style="dim")
-    for p in found.predictions:
+    for p in found.predictions[:SHOWN]:
         span = [f"{p.start:g}–{p.end:g}"] if windowed else []
         shares = [p.label or "", *(f"{p.probabilities[name]:.2f}" for name in found.classes)] if found.classes else []
         shares += [f"{p.values[name]:.3g}" for name in found.values]
         heard = ", ".join(name for name, there in p.present.items() if there)
         table.add_row(Text(p.id), *span, *shares, heard)
-    stdout_console().print(table)
-    for warning in found.warnings:
-        print_note(warning)
+    return table

@@ -24,7 +24,7 @@ from mer_core.report.sections import Metrics
 from mer_core.report.values import value_score, vote_score
 from mer_core.spec import ExtractorSpec, FusionSpec, TrainerSpec
 from mer_core.workflows.artefacts import artefacts
-from mer_core.workflows.data import clip_groups
+from mer_core.workflows.data import any_synthetic, clip_groups
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.features import any_present, learnable, present_modalities
 from mer_core.workflows.learning import Learning
@@ -186,7 +186,7 @@ def _data(config: RunConfig, extraction: Extraction, training: Training) -> Data
     return Data(
         source=readable(config.data.source),
         features=config.data.features,
-        synthetic=any(str(clip.meta.get("synthetic", "")).lower() in ("true", "1") for clip in clips),
+        synthetic=any_synthetic(clips),
         n_labelled=int((labels >= 0).sum()),
         n_unlabelled=int((~learnable(training.data)).sum()),
         n_test=sum(clip.split == "test" for clip in clips),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mer_core.blame import blame, title
@@ -92,3 +92,8 @@ def clip_groups(clips: Sequence[Clip], column: str) -> tuple[str | None, ...]:
 def _cell(clip: Clip, column: str) -> str | None:
     value = getattr(clip, column) if column in CLIP_COLUMNS else clip.meta.get(column)
     return None if value in (None, "") else str(value)
+
+
+def any_synthetic(clips: Iterable[Clip]) -> bool:
+    """Whether a program made any of the clips, as their column ``synthetic`` says."""
+    return any(str(clip.meta.get("synthetic", "")).lower() in ("true", "1") for clip in clips)

@@ -27,6 +27,8 @@ from mer_core.workflows.workspace import Workspace, pick_device
 PIPELINE_FILE = "pipeline.json"
 PIPELINE_SCHEMA = 1
 FITTED = "fitted"
+SYNTHETIC = "synthetic"
+"""Among the facts of a model: it learnt clips that a program made. Models may lack it."""
 
 
 @dataclass(frozen=True, slots=True)

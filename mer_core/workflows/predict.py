@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mer_core.config import DataChoice, validate_config
+from mer_core.config import validate_config
 from mer_core.data.dataset import ClipTable
 from mer_core.engine import ClipFailure, ExtractReport
-from mer_core.errors import MediaError, UsageError
+from mer_core.errors import UsageError
 from mer_core.feature_choice import Streams
 from mer_core.feature_set import FeatureSet, StreamData, TargetSpec
 from mer_core.frames import as_level
 from mer_core.inputs import TRANSCRIPT
 from mer_core.options import parse_pairs
 from mer_core.protocols import Model
+from mer_core.report.words import count
 from mer_core.store import FeatureStore
-from mer_core.types import Clip, Prediction
+from mer_core.types import Prediction
 from mer_core.uploads import permitted
 from mer_core.workflows.asking import ask, from_states
-from mer_core.workflows.data import load_data
 from mer_core.workflows.extract import extract_clips
 from mer_core.workflows.features import any_present, present_modalities
 from mer_core.workflows.jobs import build_jobs
 from mer_core.workflows.otherwise import refuse_otherwise, tell_otherwise
 from mer_core.workflows.overrides import override_options
-from mer_core.workflows.pipeline import Pipeline, load_pipeline, refuse_arrays
+from mer_core.workflows.pipeline import SYNTHETIC, Pipeline, load_pipeline, refuse_arrays
+from mer_core.workflows.predict_data import Sources, as_sources, load_sources
 from mer_core.workflows.predict_table import read_table, refuse_media
 from mer_core.workflows.scoring import ensemble
 from mer_core.workflows.transcripts import told
 from mer_core.workflows.value_scoring import ensemble_values
+from mer_core.workflows.windows import cut_windows, place
 from mer_core.workflows.workspace import Workspace, open_workspace
 
 
@@ -51,7 +52,7 @@ class Predictions:
 
 def predict(
     model: str | Path,
-    data: str | Path | None = None,
+    data: Sources | None = None,
     *,
     features: str | Path | None = None,
     streams: Streams | None = None,
@@ -67,7 +68,8 @@ def predict(
 
     Args:
         model: the ``model`` folder of a run.
-        data: media file, folder or manifest; labels in it are ignored.
+        data: media file, folder or manifest, or several of them; labels in them are ignored. Files of the same name
+            are told apart by their endings, or else by their paths.
         features: a feature table in its place, for a model that was trained on one; ``streams`` names its arrays where
             they are not called as in training.
         window: length of a window in seconds, for long clips; text joins no window, since a
@@ -86,18 +88,21 @@ def predict(
     space = space or open_workspace()
     pipeline = load_pipeline(Path(model), space, device)
     if features is not None:
-        refuse_media(data, window, pipeline, Path(model))
+        refuse_media(as_sources(data), window, pipeline, Path(model))
         return _of_table(pipeline, features, streams, columns or {}, space)
-    if data is None:
-        raise UsageError("there is nothing to predict.", "Name a media file, folder or manifest, or --features FILE.")
+    if not as_sources(data):
+        raise UsageError(
+            "there is nothing to predict.", "Name media files, a folder or a manifest, or --features FILE."
+        )
     refuse_arrays(Path(model), pipeline)
     asked = options if isinstance(options, Mapping) else parse_pairs(options)
     config = override_options(pipeline.config, asked, space.catalogue)
     if allow_upload:
         config = validate_config(permitted(config.model_dump(), space.catalogue))
-    table = load_data(DataChoice(source=str(data), columns=columns or {}), space)
+    table = load_sources(as_sources(data), columns or {}, space)
     windowed = window is not None
-    clips, failures = (list(table.clips), []) if window is None else _windows(table.clips, window, hop)
+    clips, failures = (list(table.clips), []) if window is None else cut_windows(table.clips, window, hop)
+    said = (*(_textless(pipeline, table) if windowed else ()), *synthetic(pipeline))
     shown = {clip.id: clip for clip in clips}
     table = ClipTable(tuple(clips), pipeline.model.targets, table.source, table.notes)
     built = build_jobs(config, space.catalogue, table.targets.classes)
@@ -109,14 +114,31 @@ def predict(
     return Predictions(
         classes=pipeline.model.targets.classes,
         values=pipeline.model.targets.values,
-        predictions=tuple(_placed(one, shown[one.id], windowed) for one in answers),
+        predictions=tuple(place(one, shown[one.id], windowed) for one in answers),
         failures=(*failures, *found.report.failures, *unusable(complete, found.report)),
         warnings=(
             *found.remarks,
             *tell_otherwise(pipeline, built[0], built[1].get(TRANSCRIPT)),
             *told(found.transcripts),
+            *said,
         ),
     )
+
+
+def _textless(pipeline: Pipeline, table: ClipTable) -> tuple[str, ...]:
+    """The remark on texts that no window has, if the model would read them."""
+    reads = any(info.modality == "text" for info in pipeline.model.streams.values())
+    texts = sum(bool((clip.text or "").strip()) for clip in table.clips)
+    if not texts or not reads or pipeline.config.transcribe:
+        return ()
+    return (f"Windows have no text: a text without times cannot be cut. {count(texts, 'text')} left out.",)
+
+
+def synthetic(pipeline: Pipeline) -> tuple[str, ...]:
+    """The remark on a model of synthetic data; models that were saved without saying so have none."""
+    if not pipeline.facts.get(SYNTHETIC):
+        return ()
+    return ("This model learnt synthetic data, drawn and voiced by a program: it knows nothing of real emotions.",)
 
 
 def _of_table(
@@ -130,7 +152,7 @@ def _of_table(
         values=pipeline.model.targets.values,
         predictions=tuple(answer(pipeline.model, complete)),
         failures=tuple(unusable(complete, report)),
-        warnings=warnings,
+        warnings=(*warnings, *synthetic(pipeline)),
     )
 
 
@@ -182,48 +204,3 @@ def unusable(features: FeatureSet, report: ExtractReport) -> list[ClipFailure]:
 def _why(id: str, report: ExtractReport) -> str:
     reasons = [f"{stream.partition(':')[0]}: {found[id]}" for stream, found in report.missing.items() if id in found]
     return "no modality of this run is present" + (f" ({'; '.join(reasons)})" if reasons else "")
-
-
-def _windows(clips: Iterable[Clip], window: float, hop: float | None) -> tuple[list[Clip], list[ClipFailure]]:
-    if not (window > 0 and (hop is None or hop > 0)):
-        raise UsageError("--window and --hop must be positive seconds.", "For example --window 5 --hop 2.5.")
-    found, failures = [], []
-    for clip in clips:
-        try:
-            spans = window_spans(*_extent(clip), window, hop or window / 2)
-        except MediaError as error:
-            failures.append(ClipFailure(id=clip.id, stage="decode", reason=str(error)))
-            continue
-        found += [replace(clip, id=f"{clip.id}@{a:g}-{b:g}", start=a, end=b, text=None, label=None) for a, b in spans]
-    return found, failures
-
-
-def _extent(clip: Clip) -> tuple[float, float]:
-    """Start and end of the clip in its file, seconds."""
-    from mer_core.media.probe import probe
-
-    start = clip.start or 0.0
-    if clip.end is not None:
-        return start, clip.end
-    path = clip.video or clip.audio
-    if path is None:
-        raise MediaError(f"clip {clip.id} has no media to cut into windows.", "Predict it without --window.")
-    duration = probe(path).duration
-    if duration is None:
-        raise MediaError(f"{path} does not say how long it is.", "Give start and end in a manifest.")
-    return start, duration
-
-
-def window_spans(start: float, end: float, window: float, hop: float) -> list[tuple[float, float]]:
-    """Windows over [start, end] seconds; the last one is cut at the end and kept if half a window long."""
-    count = max(1, math.ceil((end - start) / hop - 1e-9))
-    spans = [(round(start + i * hop, 3), round(min(start + i * hop + window, end), 3)) for i in range(count)]
-    kept = [span for span in spans if span[1] - span[0] >= window / 2]
-    unique: Sequence[tuple[float, float]] = kept or spans[:1]
-    return [span for i, span in enumerate(unique) if i == 0 or span[1] > unique[i - 1][1]]
-
-
-def _placed(prediction: Prediction, clip: Clip, windowed: bool) -> Prediction:
-    if not windowed:
-        return prediction
-    return replace(prediction, id=clip.id.rpartition("@")[0], start=clip.start, end=clip.end)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ def read_table(
     return features, found.report, (*warnings, *found.warnings)
 
 
-def refuse_media(data: object, window: float | None, pipeline: Pipeline, folder: Path) -> None:
+def refuse_media(data: Sequence[str], window: float | None, pipeline: Pipeline, folder: Path) -> None:
     """Refuse a feature table beside media, or for a model that makes its features itself.
 
     Raises:
@@ -64,8 +64,8 @@ def refuse_media(data: object, window: float | None, pipeline: Pipeline, folder:
     if pipeline.config.streams:
         what = f"{folder} is the model of a run that makes its features from media."
         raise UsageError(what, "Give it media in place of --features.")
-    if data is not None or window is not None:
-        beside = "--window" if data is None else str(data)
+    if data or window is not None:
+        beside = ", ".join(data) or "--window"
         raise UsageError(f"--features takes the place of media, and {beside} is there too.", "Leave out one of them.")
 
 

@@ -19,6 +19,7 @@ TRUE = "_true"
 MACHINE_MADE = "machine-made"
 TRAINED_ON, HELD_OUT, NEW = "trained on", "out-of-fold", "new"
 """How a clip stood to the model that predicted it; the first kind says nothing about new clips."""
+GIVE = "Give a run's predictions.csv."
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,39 +80,72 @@ def write_predictions(file: Path, rows: Iterable[Row], classes: Sequence[str], m
     write_text(file, stream.getvalue())
 
 
-def read_predictions(file: Path, values: Sequence[str] = ()) -> tuple[dict[str, Prediction], frozenset[str]]:
-    """Predictions by clip id, and the ids of clips that the predicting model was trained on.
+@dataclass(frozen=True, slots=True)
+class PredictionFile:
+    """The cells of a prediction file, which has the columns ``id`` and ``prediction``."""
 
-    Args:
-        values: columns of continuous predictions to read.
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[Mapping[str, str], ...]
+
+    def read(self, values: Sequence[str] = ()) -> dict[str, Prediction]:
+        """Predictions by clip id.
+
+        Args:
+            values: columns of continuous predictions to read.
+
+        Raises:
+            DataError: no such columns, an id twice (windows of one clip), a value that is no number.
+        """
+        _refuse_absent(self.path, self.columns, values)
+        classes = [name.removeprefix(PROBABILITY) for name in self.columns if name.startswith(PROBABILITY)]
+        found: dict[str, Prediction] = {}
+        for number, row in enumerate(self.rows, 2):
+            if row["id"] in found:
+                what = f"{self.path}, row {number}: the id {row['id']!r} is there twice."
+                raise DataError(what, "Predict without --window.")
+            shares = {name: row[f"{PROBABILITY}{name}"] for name in classes}
+            found[row["id"]] = Prediction(
+                id=row["id"],
+                label=row["prediction"] or None,
+                probabilities=_floats(self.path, number, shares),
+                present={},
+                values=_floats(self.path, number, {name: row[name] for name in values}),
+            )
+        return found
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """By clip id, how it stood to the model: one of the three words above, or nothing."""
+        return {row["id"]: row.get("seen") or "" for row in self.rows}
+
+
+def open_predictions(file: Path) -> PredictionFile:
+    """The rows of a prediction file.
 
     Raises:
-        DataError: not there, no such columns, an id twice (windows of one clip), a value that is no number.
+        DataError: not there, no CSV, or without the columns ``id`` and ``prediction``.
     """
+    if not file.exists():
+        raise DataError(f"there is no file {file}.", GIVE)
+    if file.is_dir():
+        inner = file / "predictions.csv"
+        raise DataError(f"{file} is a folder.", f"Did you mean {inner}?" if inner.is_file() else GIVE)
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.DictReader(stream))
-    except FileNotFoundError:
-        raise DataError(f"there is no file {file}.", "Give a run's predictions.csv.") from None
-    columns = list(rows[0]) if rows else []
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file} is no CSV file in UTF-8: {error}.", GIVE) from None
+    columns = tuple(rows[0]) if rows else ()
+    _refuse_absent(file, columns)
+    return PredictionFile(file, columns, tuple(rows))
+
+
+def _refuse_absent(file: Path, columns: Sequence[str], values: Sequence[str] = ()) -> None:
     absent = [name for name in ("id", "prediction", *values) if name not in columns]
     if absent:
         said = "id and prediction" if absent[0] in ("id", "prediction") else absent[0]
-        raise DataError(f"{file} has no columns {said}.", "Give a run's predictions.csv.")
-    classes = [name.removeprefix(PROBABILITY) for name in columns if name.startswith(PROBABILITY)]
-    found: dict[str, Prediction] = {}
-    for number, row in enumerate(rows, 2):
-        if row["id"] in found:
-            raise DataError(f"{file}, row {number}: the id {row['id']!r} is there twice.", "Predict without --window.")
-        shares = {name: row[f"{PROBABILITY}{name}"] for name in classes}
-        found[row["id"]] = Prediction(
-            id=row["id"],
-            label=row["prediction"] or None,
-            probabilities=_floats(file, number, shares),
-            present={},
-            values=_floats(file, number, {name: row[name] for name in values}),
-        )
-    return found, frozenset(row["id"] for row in rows if row.get("seen") == TRAINED_ON)
+        raise DataError(f"{file} has no columns {said}.", GIVE)
 
 
 def _floats(file: Path, number: int, cells: Mapping[str, str | None]) -> dict[str, float]:
@@ -119,4 +153,4 @@ def _floats(file: Path, number: int, cells: Mapping[str, str | None]) -> dict[st
     try:
         return {name: float(cell) for name, cell in cells.items() if cell}
     except ValueError as error:
-        raise DataError(f"{file}, row {number}: {error}.", "Give a run's predictions.csv.") from None
+        raise DataError(f"{file}, row {number}: {error}.", GIVE) from None

@@ -24,14 +24,14 @@ from mer_core.report.rivals import Alone
 from mer_core.settings import Settings, refuse_unknown
 from mer_core.workflows.account import build_report
 from mer_core.workflows.competition import train_alone
-from mer_core.workflows.data import clip_groups, load_data
+from mer_core.workflows.data import any_synthetic, clip_groups, load_data
 from mer_core.workflows.extract import Extraction, extract_clips
 from mer_core.workflows.features import any_present, present_modalities
 from mer_core.workflows.jobs import build_jobs
 from mer_core.workflows.learning import Deployed, Fitter, Learning, fit_once, given_states, learn
 from mer_core.workflows.log import RunLog
 from mer_core.workflows.lost import refuse_failed
-from mer_core.workflows.pipeline import save_pipeline
+from mer_core.workflows.pipeline import SYNTHETIC, save_pipeline
 from mer_core.workflows.predict import unusable
 from mer_core.workflows.predictions import Row, write_predictions
 from mer_core.workflows.preflight import check_start
@@ -177,7 +177,8 @@ def _work(
     write_config(config, folder / "config.toml")
     with log.watch("save"):
         shaping = [*config.streams, *([TRANSCRIPT] if config.transcribe else [])]
-        facts, about = {"run": folder.name}, {name: extraction.about[name] for name in shaping}
+        facts = {"run": folder.name, **({SYNTHETIC: True} if any_synthetic(table.clips) else {})}
+        about = {name: extraction.about[name] for name in shaping}
         model, prints, states = deployed.training.model, extraction.fingerprints, deployed.states
         save_pipeline(folder / "model", config, model, prints, space.catalogue, facts, about, states)
     save_folds(folder / "folds.json", training.plan, training.data.ids)
