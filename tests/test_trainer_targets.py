@@ -252,7 +252,7 @@ def test_what_cannot_be_learnt_is_said() -> None:
         train(dataclasses.replace(both, values=None))
     nobody = both.values.copy()
     nobody[both.folds[1].train, 1] = np.nan
-    with pytest.raises(DataError, match="no training clip of fold 1 has a value of 'arousal'"):
+    with pytest.raises(DataError, match="no training clip of fold 2 has a value of 'arousal'"):
         train(dataclasses.replace(both, values=nobody))
     with pytest.raises(OptionError, match=r"cv\.patience"):
         train(data, patience=2)

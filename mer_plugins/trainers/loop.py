@@ -125,15 +125,18 @@ class Loop:
             if curve.stopped:
                 continue
             if not math.isfinite(loss):
-                raise DataError(
-                    f"training of fold {fold} diverged: its loss is {loss} in epoch {epoch}.",
-                    "Lower the learning rate, or train with standardise=true.",
-                )
+                raise self._diverged(fold, loss, epoch)
             curve.train_loss.append(round(loss, 6))
         if self.plan.select == "last":
             self._keep_last(epoch)
         elif epoch == self.epochs or epoch % max(1, self.epochs // _CHECKS) == 0:
             self._keep_best(epoch)
+
+    def _diverged(self, fold: int, loss: float, epoch: int) -> DataError:
+        which = f" of fold {fold + 1}" if len(self.curves) > 1 else ""
+        cure = "." if self.options.standardise else ", or leave out standardise=false."
+        what = f"training{which} diverged: its loss is {loss} in epoch {epoch}."
+        return DataError(what, f"Lower the learning rate: -o cv.lr={self.options.lr / 10:g}{cure}")
 
     def _keep_last(self, epoch: int) -> None:
         if epoch == self.epochs:
