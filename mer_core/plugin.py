@@ -30,6 +30,7 @@ from mer_core.feature_set import FeatureSet, Fold, FusionOutput, Head, StreamDat
 from mer_core.hookspecs import hookimpl
 from mer_core.inputs import AudioInput, DerivedInput, FramesInput, Input, TextInput
 from mer_core.protocols import (
+    CheckingTrainer,
     Dataset,
     Deriver,
     Extractor,
@@ -91,6 +92,7 @@ __all__ = [
     "Audio",
     "AudioInput",
     "BoolArray",
+    "CheckingTrainer",
     "Clip",
     "DataError",
     "Dataset",
