@@ -16,6 +16,7 @@ from mer_core.content import content_digest
 from mer_core.errors import (
     DataError,
     EnvironmentProblem,
+    FusionError,
     MediaError,
     MerError,
     MissingPackageError,
@@ -116,6 +117,7 @@ __all__ = [
     "Frames",
     "FramesInput",
     "Fusion",
+    "FusionError",
     "FusionOutput",
     "FusionSpec",
     "Head",

@@ -15,11 +15,12 @@ from test_trainer import make_data, train
 from mer_core import Workspace, compose, fit, open_workspace
 from mer_core.errors import DataError, MerError, OptionError, PluginError, UsageError
 from mer_core.options import validate
-from mer_core.plugin import CheckingTrainer, FusionSpec, NoOptions, StreamInfo, TargetSpec, TrainerSpec
+from mer_core.plugin import CheckingTrainer, FusionOutput, FusionSpec, NoOptions, StreamInfo, TargetSpec, TrainerSpec
+from mer_plugins.fusion.concat import Concat
 from mer_plugins.trainers.cv import CrossValidation
 from mer_plugins.trainers.options import CvOptions
 
-HERE = "test_early_refusals"
+HERE, CONCAT = "test_early_refusals", "mer_plugins.fusion.options:ConcatOptions"
 CLIPS = "id,text,label,speaker\na,so,happy,w\nb,no,sad,x\nc,hm,happy,y\nd,ah,sad,z\n"
 
 
@@ -30,6 +31,32 @@ class Nameless:
 
     def build(self, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> torch.nn.Module:
         return torch.nn.Linear(2, 2)
+
+
+class Short(Concat):
+    """A fusion whose answers lack a column, or the rows, in one place."""
+
+    def build(self, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> torch.nn.Module:
+        module = super().build(streams, targets)
+        module.register_forward_hook(lambda _module, _given, out: out._replace(**self.cut(out)))
+        return module
+
+    def cut(self, out: FusionOutput) -> dict[str, torch.Tensor]:
+        return {"logits": out.logits[:, :-1]}
+
+
+class Valueless(Short):
+    """No values."""
+
+    def cut(self, out: FusionOutput) -> dict[str, torch.Tensor]:
+        return {"values": out.values[:, :0]}
+
+
+class Flat(Short):
+    """One row for all clips."""
+
+    def cut(self, out: FusionOutput) -> dict[str, torch.Tensor]:
+        return {"logits": out.logits.mean(0)}
 
 
 class Careful(CrossValidation):
@@ -45,6 +72,10 @@ class Careful(CrossValidation):
 
 MORE = [
     FusionSpec(name="nameless", target=f"{HERE}:Nameless"),
+    *(
+        FusionSpec(name=cls.__name__.lower(), target=f"{HERE}:{cls.__name__}", options=CONCAT)
+        for cls in (Short, Valueless, Flat)
+    ),
     TrainerSpec(name="careful", target=f"{HERE}:Careful", options="mer_plugins.trainers.options:CvOptions"),
 ]
 
@@ -80,7 +111,11 @@ REFUSED = [
         OptionError,
         r"there is no 'speech:a' in this run\. It has text, text:letters\.",
     ),
-    (cv(gradient_modulation="ogm") | {"fusion": "nameless"}, PluginError, "gradients cannot be modulated"),
+    (
+        cv(gradient_modulation="ogm") | {"fusion": "nameless"},
+        PluginError,
+        "fusion nameless@extra does not say which of its weights",
+    ),
     (cv(self_training="class-balanced") | {"audit_labels": "nowhere"}, UsageError, "nothing in 'nowhere'"),
 ]
 
@@ -167,3 +202,22 @@ def test_folds_are_counted_from_one_and_the_cure_is_one_that_helps() -> None:
     with pytest.raises(DataError, match="diverged") as caught:
         train(make_data(), lr=1e30, standardise=False)
     assert caught.value.hint.endswith(", or leave out standardise=false.")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("short", r"answers logits of shape \[8, 2\], not \[8, 3\]\. .* for each of targets\.classes"),
+        ("valueless", r"answers values of shape \[8, 0\], not \[8, 1\]\. .* for each of targets\.values"),
+        ("flat", r"answers logits of shape \[3\], not \[8, 3\]\."),
+    ],
+)
+@pytest.mark.parametrize("stacked", [None, False])
+def test_a_fusion_of_another_shape_is_blamed_by_name(
+    space: Workspace, name: str, said: str, stacked: bool | None
+) -> None:
+    streams, labels = {"text": [[float(n), 1.0] for n in range(16)]}, ["a", "b", "c", "a"] * 4
+    data = compose(streams, labels=labels, values={"joy": [n / 16 for n in range(16)]})
+    options = {"stacked": stacked, "epochs": 1}
+    with pytest.raises(PluginError, match=rf"^fusion {name}@extra {said}"):
+        fit(data, fusion=name, trainer_options=options, folds=2, space=space)

@@ -21,7 +21,7 @@ from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Batches, Plan, epoch_count, steps_per_epoch
 from mer_plugins.trainers.schedule import rate_factor
 from mer_plugins.trainers.sites import Sites
-from mer_plugins.trainers.stack import Members
+from mer_plugins.trainers.stack import Members, refuse_misshapen
 from mer_plugins.trainers.tables import Tables
 from mer_plugins.trainers.targets import Targets
 
@@ -101,6 +101,7 @@ class Loop:
         (given, kept), factors = self.dropping(x, mask, noise), self.sites.factors(x, mask, noise)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
             out = self.members.forward(given, kept, factors)
+        refuse_misshapen(out, rows.shape[1], self.targets.classes, self.targets.values.shape[1])
         batch = self.targets.batch(rows, weights)
         losses = self.losses(out, batch)
         losses.sum().backward()
