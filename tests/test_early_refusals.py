@@ -36,7 +36,7 @@ class Nameless:
 class Short(Concat):
     """A fusion whose answers lack a column, or the rows, in one place."""
 
-    def build(self, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> torch.nn.Module:
+    def build(self, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> Any:
         module = super().build(streams, targets)
         module.register_forward_hook(lambda _module, _given, out: out._replace(**self.cut(out)))
         return module
