@@ -11,7 +11,7 @@ from traceback import walk_tb
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from mer_core.errors import EnvironmentProblem, MerError, MissingPackageError, PluginError
+from mer_core.errors import EnvironmentProblem, FusionError, MerError, MissingPackageError, PluginError
 from mer_core.faults import explain, missing_package
 from mer_core.names import EXTRA, readable
 
@@ -47,6 +47,8 @@ class _Culprit:
 def blame(called: Entry, method: str, *beside: Entry) -> Iterator[None]:
     """Turn whatever is raised inside into an error that names the plugin. Errors of mer's own and Ctrl-C pass.
 
+    A :class:`mer_core.errors.FusionError` becomes an error that names the fusion among ``beside``.
+
     Args:
         called: the plugin whose ``method`` is called.
         beside: plugins that it calls in turn (a trainer calls the fusion); the error is theirs if they raised it.
@@ -58,6 +60,11 @@ def blame(called: Entry, method: str, *beside: Entry) -> Iterator[None]:
     """
     try:
         yield
+    except FusionError as error:
+        fusion = next((one for one in beside if one.spec.kind == "fusion"), None)
+        if fusion is None:
+            raise
+        raise PluginError(f"{title(fusion)} {error.what}", error.hint) from error
     except MerError:
         raise
     except (Exception, SystemExit) as error:

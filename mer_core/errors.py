@@ -50,6 +50,21 @@ class PluginError(MerError):
     """A plugin that is unknown, ambiguous or broken."""
 
 
+class FusionError(PluginError):
+    """A fusion that does not do what it must, found out by the trainer that was given it.
+
+    Whoever runs the trainer puts the fusion's name in place of "the fusion".
+
+    Args:
+        what: what the fusion does, without a subject: ``answers logits of shape [8, 5], not [8, 6].``
+        hint: what to do next.
+    """
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(f"the fusion {what}", hint)
+        self.what = what
+
+
 class StoreError(MerError):
     """A feature store or shard that cannot be read or written."""
 

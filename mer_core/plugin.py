@@ -16,6 +16,7 @@ from mer_core.content import content_digest
 from mer_core.errors import (
     DataError,
     EnvironmentProblem,
+    FusionError,
     MediaError,
     MerError,
     MissingPackageError,
@@ -30,6 +31,7 @@ from mer_core.feature_set import FeatureSet, Fold, FusionOutput, Head, StreamDat
 from mer_core.hookspecs import hookimpl
 from mer_core.inputs import AudioInput, DerivedInput, FramesInput, Input, TextInput
 from mer_core.protocols import (
+    CheckingTrainer,
     Dataset,
     Deriver,
     Extractor,
@@ -91,6 +93,7 @@ __all__ = [
     "Audio",
     "AudioInput",
     "BoolArray",
+    "CheckingTrainer",
     "Clip",
     "DataError",
     "Dataset",
@@ -114,6 +117,7 @@ __all__ = [
     "Frames",
     "FramesInput",
     "Fusion",
+    "FusionError",
     "FusionOutput",
     "FusionSpec",
     "Head",

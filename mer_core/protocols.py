@@ -1,4 +1,4 @@
-"""What a plugin implements. Five short protocols, read in one sitting.
+"""What a plugin implements. A few short protocols, read in one sitting.
 
 Plugins do not inherit from these; having the methods is enough.
 """
@@ -207,6 +207,22 @@ class Trainer(Protocol):
         ...
 
 
+@runtime_checkable
+class CheckingTrainer(Trainer, Protocol):
+    """A trainer that can tell beforehand, from streams and targets alone, that its options cannot work."""
+
+    def check_fit(self, module: nn.Module, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> None:
+        """Return if :meth:`fit` may be tried. Called before anything is extracted, and for plans.
+
+        ``module`` is what the fusion builds over ``streams``, all that were chosen, whose widths may be guesses. Data
+        that come later may lack some of them.
+
+        Raises:
+            MerError: options cannot work for these streams and targets, or with this module.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One of many ways to train that are tried: a fusion, and options of the trainer.
@@ -245,6 +261,7 @@ class Dataset(Protocol):
 
 
 __all__ = [
+    "CheckingTrainer",
     "Clip",
     "Dataset",
     "Deriver",

@@ -13,6 +13,7 @@ from mer_core.workflows.data import load_data
 from mer_core.workflows.extract import plan_extraction
 from mer_core.workflows.plan_fits import plan_fits
 from mer_core.workflows.preflight import check_start, protocol_gaps
+from mer_core.workflows.pseudo_labels import audit_labels
 from mer_core.workflows.train import refuse_untrainable
 from mer_core.workflows.workspace import Workspace, pick_device
 
@@ -25,9 +26,10 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
     """
     table = load_data(config.data, space)
     labelled = [c for c in table.clips if c.label and c.split not in ("test", "unlabelled")]
+    folds = refuse_untrainable(table, config)
+    audit_labels(table.clips, config)  # refuses a column that is not there
     check_start(config, table.targets, space.catalogue)
     found, uploads, remarks = plan_extraction(config, table, space)
-    folds = refuse_untrainable(table, config)
     fits = plan_fits(config, table, space, folds)
     return {
         "data": {

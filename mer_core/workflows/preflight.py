@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mer_core.blame import blame, title
 from mer_core.config import PluginChoice, RunConfig
@@ -14,12 +14,15 @@ from mer_core.feature_set import Level, StreamInfo, TargetSpec
 from mer_core.frame_pooling import keeps_frames, level_of
 from mer_core.names import readable
 from mer_core.pooling import Pooling, pooled_dim
-from mer_core.protocols import Fusion
+from mer_core.protocols import CheckingTrainer, Fusion
 from mer_core.registry import Catalogue, Entry
 from mer_core.report.words import listed
 from mer_core.spec import FusionSpec, ProtocolSpec, TrainerSpec
 from mer_core.workflows.jobs import build_jobs
 from mer_core.workflows.pipeline import fusion_entry, make_fusion, make_trainer, trainer_entry
+
+if TYPE_CHECKING:
+    import torch
 
 WIDTH = 768
 """Columns of each stream in a first try; where that fails, the extractors are asked for theirs."""
@@ -30,27 +33,38 @@ MOST_OPTIONS = 4
 def check_start(config: RunConfig, targets: TargetSpec, catalogue: Catalogue) -> None:
     """Make the run's trainer and fusion, build the fusion once over the run's streams, and drop them.
 
-    No random numbers of the run are used up.
+    A :class:`mer_core.protocols.CheckingTrainer` is asked whether its options can work. No random numbers of the run
+    are used up.
 
     Raises:
-        MerError: one of them cannot be imported, made or built.
+        MerError: one of them cannot be imported, made or built, or the trainer's options cannot work.
     """
     trainer = make_trainer(config, catalogue)
     absent = [name for name in ("fit", "load") if not callable(getattr(trainer, name, None))]
     if absent:
         what = f"{title(trainer_entry(config, catalogue))} has no method {absent[0]!r}."
         raise PluginError(what, "See 'Trainer' in docs/plugins/reference.md.")
+    streams, module = _built(config, targets, catalogue)
+    if isinstance(trainer, CheckingTrainer):
+        with blame(trainer_entry(config, catalogue), "check_fit", fusion_entry(config, catalogue)):
+            trainer.check_fit(module, streams, targets)
+
+
+def _built(
+    config: RunConfig, targets: TargetSpec, catalogue: Catalogue
+) -> tuple[dict[str, StreamInfo], torch.nn.Module]:
+    """The run's streams, of widths that are guessed where that will do, and what its fusion builds over them."""
     fusion, entry = make_fusion(config, catalogue), fusion_entry(config, catalogue)
     given = {name: _stream(name, WIDTH, _level(config.data.pooling)) for name in config.data.streams}
     guessed = {name: _stream(name, WIDTH, level_of(own.pooling)) for name, own in config.streams.items()}
     with suppress(Exception):
-        streams = guessed | given
-        return _build(fusion, entry, {name: streams[name] for name in config.stream_names}, targets)
-    true = _true_streams(config, catalogue, targets.classes)
-    return _build(fusion, entry, true | given, targets)
+        streams = {name: (guessed | given)[name] for name in config.stream_names}
+        return streams, _build(fusion, entry, streams, targets)
+    streams = _true_streams(config, catalogue, targets.classes) | given
+    return streams, _build(fusion, entry, streams, targets)
 
 
-def _build(fusion: Fusion, entry: Entry, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> None:
+def _build(fusion: Fusion, entry: Entry, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> torch.nn.Module:
     import torch
 
     with torch.random.fork_rng(devices=[]), blame(entry, "build"):
@@ -58,6 +72,7 @@ def _build(fusion: Fusion, entry: Entry, streams: Mapping[str, StreamInfo], targ
     if not isinstance(module, torch.nn.Module):
         what = f"{title(entry)}: build returned {type(module).__name__}, not a torch.nn.Module."
         raise PluginError(what, "Return the module.")
+    return module
 
 
 def _true_streams(config: RunConfig, catalogue: Catalogue, classes: Sequence[str]) -> dict[str, StreamInfo]:

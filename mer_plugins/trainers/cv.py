@@ -15,14 +15,16 @@ from torch import nn
 from mer_core.plugin import (
     DataError,
     Fusion,
-    OptionError,
     Progress,
     StreamData,
+    StreamInfo,
+    TargetSpec,
     TrainingData,
     Trial,
     frames_of,
 )
 from mer_core.pooling import count_nonfinite
+from mer_plugins.trainers.checks import refuse_strange_rates, refuse_targets
 from mer_plugins.trainers.consistency_loop import Unlabelled
 from mer_plugins.trainers.dropout import replace_dropout
 from mer_plugins.trainers.known import learnable
@@ -41,7 +43,7 @@ from mer_plugins.trainers.members import (
     why_one_by_one,
 )
 from mer_plugins.trainers.model import FittedMember, FusionModel, load_model
-from mer_plugins.trainers.modulation import make_modulation
+from mer_plugins.trainers.modulation import encoder_weights, make_modulation
 from mer_plugins.trainers.noise import Noise, seeded
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Plan, make_plan
@@ -73,6 +75,19 @@ class CrossValidation:
         self.options, self.device, self.recall = options, device, Recall()
         if options.self_training != "off":
             self.folder: Path | None = None  # whoever runs this may lend one
+
+    def check_fit(self, module: nn.Module, streams: Mapping[str, StreamInfo], targets: TargetSpec) -> None:
+        """Refuse, before features are made, what :meth:`fit` would refuse afterwards, and rates for strange modalities.
+
+        Raises:
+            DataError: for targets that cannot be learnt.
+            OptionError: for options that ask for what the streams, targets or other options do not give.
+            PluginError: for a fusion that cannot be trained as the options ask.
+        """
+        refuse_targets(self.options, targets)
+        refuse_strange_rates(self.options, streams)
+        if self.options.gradient_modulation != "off":
+            encoder_weights(module, streams)
 
     def fit(self, fusion: Fusion, data: TrainingData, seed: int, progress: Progress | None = None) -> FusionModel:
         """Train one member per fold, or a single one on all labelled clips where there are no folds.
@@ -193,19 +208,9 @@ class CrossValidation:
 
 
 def _check(data: TrainingData, options: CvOptions) -> None:
-    targets = data.targets
-    if len(targets.classes) < 2 and not targets.values:
-        raise DataError("there are neither two classes to learn nor continuous values.", "Give labels, or values.")
+    refuse_targets(options, data.targets)
     if not learnable(data).any():
         raise DataError("every clip is unlabelled.", "Give labels, votes or values for some.")
-    if options.patience and options.select == "last":
-        what = "cv.patience waits for a better score on an inner part of the training clips."
-        raise OptionError(what, "Add --select inner, or leave it out.")
-    asked = {"self_training": options.self_training != "off", "calibrate": options.calibrate}
-    asked["gradient_modulation"] = options.gradient_modulation != "off"
-    if not targets.classes and any(asked.values()):
-        name = next(key for key, wanted in asked.items() if wanted)
-        raise OptionError(f"cv.{name} needs classes, and there are only values.", f"Leave out cv.{name}.")
 
 
 def _holes(part: StreamData) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mer_core.plugin import PluginError
+from mer_core.plugin import FusionError
 
 Factors = dict[str, list[Tensor]]
 """Per dropout module, one tensor per call of it in a forward pass: 0 or 1/(1 - rate)."""
@@ -47,8 +47,8 @@ class MaskedDropout(nn.Module):
             return x
         factor = next(self.factors, None)
         if factor is None or factor.shape != x.shape:
-            raise PluginError(
-                "a dropout of this fusion is called with shapes that change from step to step.",
+            raise FusionError(
+                "calls a dropout with shapes that change from step to step.",
                 "Call it once per forward pass on tensors whose shape follows from the input's.",
             )
         return x * factor

@@ -31,7 +31,7 @@ class ValueScale:
         known = np.isfinite(own)
         if not known.any(axis=0).all():
             name = names[int(np.argmin(known.any(axis=0)))]
-            what = f"no training clip of fold {fold} has a value of {name!r}."
+            what = f"no training clip of fold {fold + 1} has a value of {name!r}."
             raise DataError(what, f"Use fewer folds, give more clips a value, or leave {name!r} out.")
         own = np.where(known, own, np.nan)
         spread = np.nanstd(own, axis=0)

@@ -21,7 +21,7 @@ from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Batches, Plan, epoch_count, steps_per_epoch
 from mer_plugins.trainers.schedule import rate_factor
 from mer_plugins.trainers.sites import Sites
-from mer_plugins.trainers.stack import Members
+from mer_plugins.trainers.stack import Members, refuse_misshapen
 from mer_plugins.trainers.tables import Tables
 from mer_plugins.trainers.targets import Targets
 
@@ -101,6 +101,7 @@ class Loop:
         (given, kept), factors = self.dropping(x, mask, noise), self.sites.factors(x, mask, noise)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
             out = self.members.forward(given, kept, factors)
+        refuse_misshapen(out, rows.shape[1], self.targets.classes, self.targets.values.shape[1])
         batch = self.targets.batch(rows, weights)
         losses = self.losses(out, batch)
         losses.sum().backward()
@@ -125,15 +126,18 @@ class Loop:
             if curve.stopped:
                 continue
             if not math.isfinite(loss):
-                raise DataError(
-                    f"training of fold {fold} diverged: its loss is {loss} in epoch {epoch}.",
-                    "Lower the learning rate, or train with standardise=true.",
-                )
+                raise self._diverged(fold, loss, epoch)
             curve.train_loss.append(round(loss, 6))
         if self.plan.select == "last":
             self._keep_last(epoch)
         elif epoch == self.epochs or epoch % max(1, self.epochs // _CHECKS) == 0:
             self._keep_best(epoch)
+
+    def _diverged(self, fold: int, loss: float, epoch: int) -> DataError:
+        which = f" of fold {fold + 1}" if len(self.curves) > 1 else ""
+        cure = "." if self.options.standardise else ", or leave out standardise=false."
+        what = f"training{which} diverged: its loss is {loss} in epoch {epoch}."
+        return DataError(what, f"Lower the learning rate: -o cv.lr={self.options.lr / 10:g}{cure}")
 
     def _keep_last(self, epoch: int) -> None:
         if epoch == self.epochs:

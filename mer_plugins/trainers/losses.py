@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mer_core.plugin import PluginError
 from mer_plugins.trainers.stack import Outputs
 
 ValueLoss = Literal["mse", "mae", "huber", "ccc"]
@@ -62,16 +61,7 @@ class Losses:
     value_weight: float = 1.0
 
     def __call__(self, out: Outputs, batch: Batch) -> Tensor:
-        """The loss of each member [F]: of its prediction, of its heads, and its fusion's auxiliary losses.
-
-        Raises:
-            PluginError: the fusion answers another number of continuous values than there are.
-        """
-        answered, asked = out.values.shape[-1], batch.values.shape[-1]
-        if answered != asked:
-            what = f"the fusion answers {answered} continuous values, not {asked}."
-            hint = "Give FusionOutput.values a column for each of targets.values, or choose another fusion."
-            raise PluginError(what, hint)
+        """The loss of each member [F]: of its prediction, of its heads, and its fusion's auxiliary losses."""
         losses = self.of(out.logits, out.values, batch) + out.extra
         for head in out.heads.values():
             losses = losses + self.of(head.logits, head.values, batch, head.weights)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mer_core.modality_dropout import drop_modalities, drop_one
 from mer_core.plugin import StreamInfo
+from mer_plugins.trainers.checks import dropout_units
 from mer_plugins.trainers.noise import Noise
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.rates import rates_of
@@ -24,11 +25,9 @@ class ModalityDropout:
 
     def __init__(self, streams: Mapping[str, StreamInfo], options: CvOptions) -> None:
         alone = options.modality_dropout_by == "stream"
-        modality = {name: info.modality for name, info in streams.items()}
-        unit = {name: name if alone else modality[name] for name in streams}
-        units = {unit[name]: modality[name] for name in streams}
+        units = dropout_units(streams, alone=alone)
         self.options = options
-        self.index = {name: list(units).index(unit[name]) for name in streams}
+        self.index = {name: list(units).index(name if alone else info.modality) for name, info in streams.items()}
         self.rates, foreign = rates_of(options.modality_dropout, units)
         if options.modality_dropout_policy == "drop_one" and not isinstance(options.modality_dropout, Mapping):
             self.rates = [rate / len(units) for rate in self.rates]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mer_core.plugin import Fusion, PluginError, StreamData, frames_of
+from mer_core.plugin import Fusion, FusionError, StreamData, frames_of
 from mer_core.pooling import Standardiser
 from mer_plugins.trainers.known import ValueScale, values_of
 from mer_plugins.trainers.losses import Losses
@@ -81,7 +81,7 @@ def why_one_by_one(modules: Sequence[nn.Module], tables: Tables, options: CvOpti
     """Why members train one by one, because that is wanted or the fusion needs it; "" for one stacked model.
 
     Raises:
-        PluginError: ``stacked=true`` was asked for, and the fusion cannot be.
+        FusionError: ``stacked=true`` was asked for, and the fusion cannot be.
     """
     wanted = options.stacked
     if wanted is False:
@@ -92,7 +92,7 @@ def why_one_by_one(modules: Sequence[nn.Module], tables: Tables, options: CvOpti
     reason = why_looped(modules, *tables.gather(rows))
     if wanted and reason:
         hint = "Leave out stacked=true: folds then train one by one."
-        raise PluginError(f"this fusion cannot be stacked: {reason}.", hint)
+        raise FusionError(f"cannot be stacked: {reason}.", hint)
     return reason
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mer_core.plugin import PluginError, StreamInfo
+from mer_core.plugin import FusionError, StreamInfo
 from mer_plugins.trainers.noise import generator
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.stack import Members
@@ -32,7 +32,7 @@ def encoder_weights(module: nn.Module, streams: Mapping[str, StreamInfo]) -> dic
     They are found through a part of it that has ``names`` (of streams) and ``encoders`` (a module for each).
 
     Raises:
-        PluginError: no part names an encoder for every stream.
+        FusionError: no part names an encoder for every stream.
     """
     found: dict[str, list[str]] = {info.modality: [] for info in streams.values()}
     seen = set()
@@ -48,8 +48,8 @@ def encoder_weights(module: nn.Module, streams: Mapping[str, StreamInfo]) -> dic
                 ]
                 seen.add(name)
     if seen != set(streams):
-        raise PluginError(
-            "this fusion does not say which of its weights encode which stream, so gradients cannot be modulated.",
+        raise FusionError(
+            "does not say which of its weights encode which stream, so gradients cannot be modulated.",
             "Leave out gradient_modulation, or choose another fusion, such as attention or concat.",
         )
     return found
@@ -149,7 +149,7 @@ def make_modulation(
     """As the options ask for; None where they do not, or where a single modality has none to compete with.
 
     Raises:
-        PluginError: the fusion does not name its encoders.
+        FusionError: the fusion does not name its encoders.
     """
     if options.gradient_modulation == "off":
         return None

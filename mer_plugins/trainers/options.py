@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from mer_core.plugin import Field, OptionError, Options
+from mer_core.plugin import Field, Options
+from mer_plugins.trainers.checks import refuse_combination
 from mer_plugins.trainers.rates import read_rates, read_weights
 
 
@@ -119,9 +120,6 @@ class CvOptions(Options):
         return read_weights(value)
 
     @model_validator(mode="after")
-    def _sum_of_rates(self) -> CvOptions:
-        rates = self.modality_dropout
-        if self.modality_dropout_policy == "drop_one" and isinstance(rates, dict) and sum(rates.values()) > 1:
-            what = f"cv: under drop_one the rates of modality_dropout add up to 1 at most, not {sum(rates.values()):g}."
-            raise OptionError(what, "Each is the chance that this one goes and no other.")
+    def _together(self) -> CvOptions:
+        refuse_combination(self)
         return self

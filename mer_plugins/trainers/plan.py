@@ -109,9 +109,9 @@ def _some_of_each(labels: Rows, share: float, rng: np.random.Generator) -> NDArr
 def _checked(known: NDArray[np.bool_], rows: Rows, fold: int) -> Rows:
     rows = np.asarray(rows, np.int64)
     if not len(rows):
-        raise DataError(f"fold {fold} has a part without any clip.", "Use fewer folds or more labelled clips.")
+        raise DataError(f"fold {fold + 1} has a part without any clip.", "Use fewer folds or more labelled clips.")
     if not known[rows].all():
-        raise DataError(f"fold {fold} contains unlabelled clips.", "Plan the folds over labelled clips only.")
+        raise DataError(f"fold {fold + 1} contains unlabelled clips.", "Plan the folds over labelled clips only.")
     return rows
 
 

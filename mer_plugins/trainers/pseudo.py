@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_core.plugin import OptionError
+from mer_plugins.trainers.checks import refuse_thresholds
 from mer_plugins.trainers.options import CvOptions
 from mer_plugins.trainers.plan import Part, Plan, Rows
 
@@ -83,12 +83,5 @@ def thresholds(given: Mapping[str, float], classes: Sequence[str]) -> NDArray[np
     Raises:
         OptionError: a class that the data do not have, or one without a bound.
     """
-    unknown = sorted(set(given) - {*classes, "*"})
-    if unknown:
-        raise OptionError(
-            f"cv.pseudo_thresholds: no class {unknown[0]!r}.", f"Classes are {', '.join(classes)}; * is all others."
-        )
-    absent = [name for name in classes if name not in given and "*" not in given]
-    if absent:
-        raise OptionError(f"cv.pseudo_thresholds: no bound for {absent[0]!r}.", "Give one, or one for '*'.")
+    refuse_thresholds(given, classes)
     return np.asarray([given.get(name, given.get("*", 1.0)) for name in classes])

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_core.plugin import Fusion, OptionError, Progress, TrainingData
+from mer_core.plugin import Fusion, Progress, TrainingData
+from mer_plugins.trainers.checks import CONSISTENT
 from mer_plugins.trainers.consistency_loop import Unlabelled
 from mer_plugins.trainers.labelling import give_labels, predict_fold, present
 from mer_plugins.trainers.model import FusionModel
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from mer_plugins.trainers.cv import CrossValidation
 
 Rows = NDArray[np.int64]
-CONSISTENT = ("flexmatch", "dash")
-"""Methods that look at unlabelled clips in every step, in place of rounds."""
 
 
 def self_train(
@@ -36,16 +35,10 @@ def self_train(
 
     ``summary["self_training"]`` has a line per round; round 0 learns from labels alone. With ``trainer.folder``, a
     training that was killed goes on after the last round that had ended there.
-
-    Raises:
-        OptionError: patience or ``pseudo_final=best`` without a part of the clips to measure on; options of rounds for
-            a method that has none.
     """
     options = trainer.options
     if options.self_training in CONSISTENT:
-        _refuse_rounds(options)
         return learn_consistently(trainer, fusion, data, seed, progress)
-    _refuse_blind(options)
     pool = pool_of(data)
     best, keeper = options.pseudo_final == "best", Keeper(trainer.folder)
     state, models = keeper.load(fusion, trainer.device, best) or (
@@ -117,32 +110,6 @@ def pool_of(data: TrainingData) -> Rows:
         free[fold.train] = free[fold.val] = False
     found: Rows = np.flatnonzero(free)
     return found
-
-
-def _refuse_rounds(options: CvOptions) -> None:
-    """Refuse what only rounds have, where there are none."""
-    asked = {
-        "pseudo_from=ensemble": options.pseudo_from == "ensemble",
-        "pseudo_patience": options.pseudo_patience is not None,
-        "pseudo_final=best": options.pseudo_final == "best",
-        "pseudo_relabel": options.pseudo_relabel,
-        "pseudo_warm_start": options.pseudo_warm_start,
-    }
-    idle = [name for name, given in asked.items() if given]
-    if idle:
-        cure = "Add --pseudo-from fold" if "from" in idle[0] else "Leave it out"
-        raise OptionError(
-            f"cv.{idle[0]} is about rounds of labels, and {options.self_training} has none.",
-            f"{cure}, or use --self-training class-balanced.",
-        )
-
-
-def _refuse_blind(options: CvOptions) -> None:
-    if options.select == "last" and (options.pseudo_patience or options.pseudo_final == "best"):
-        raise OptionError(
-            "cv.pseudo_patience and cv.pseudo_final=best look at an inner part of the training clips.",
-            "Add --select inner, or leave them out.",
-        )
 
 
 def _why_stop(state: Rounds, options: CvOptions, pool: int) -> str:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
-from mer_core.plugin import FusionOutput, Head
+from mer_core.plugin import FusionError, FusionOutput, Head
 from mer_plugins.trainers.clipping import clip
 from mer_plugins.trainers.dropout import Factors, Site, dropouts, find_sites, supplied
 
@@ -63,6 +63,23 @@ class Members(Protocol):
     def clip(self, limit: float) -> None:
         """Scale each member's gradient so that its 2-norm over all its parameters is ``limit`` at most."""
         ...
+
+
+def refuse_misshapen(out: Outputs, clips: int, classes: int, values: int) -> None:
+    """Refuse answers for a batch of ``clips`` that have not a column for each class and value.
+
+    Raises:
+        FusionError: naming the field of :class:`FusionOutput`, its shape and what it should be.
+    """
+    wanted = {"values": (out.values, values), **({"logits": (out.logits, classes)} if classes else {})}
+    for name, (found, columns) in wanted.items():
+        shape = list(found.shape[1:])
+        if shape != [clips, columns]:
+            hint = f"Give FusionOutput.{name} a row for each clip and a column for each of targets."
+            raise FusionError(
+                f"answers {name} of shape {shape}, not {[clips, columns]}.",
+                f"{hint}{'classes' if name == 'logits' else 'values'}, or choose another fusion.",
+            )
 
 
 def why_looped(modules: Sequence[nn.Module], x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> str:

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mer_core.plugin import OptionError, TrainingData
+from mer_core.plugin import TrainingData
+from mer_plugins.trainers.checks import refuse_weights
 from mer_plugins.trainers.known import ValueScale, values_of, votes_of
 from mer_plugins.trainers.losses import Batch
 from mer_plugins.trainers.plan import Plan, Rows
@@ -100,9 +101,7 @@ def class_weights(asked: ClassWeights, classes: Sequence[str], counts: NDArray[n
         weights = counts.sum(1, keepdims=True) / there.sum(1, keepdims=True).clip(1) / np.where(there, counts, 1)
         return torch.from_numpy(np.where(there, weights, 1.0))
     given = dict(asked) if isinstance(asked, Mapping) else {}
-    unknown = sorted(set(given) - set(classes))
-    if unknown:
-        raise OptionError(f"cv.class_weights: no class {unknown[0]!r}.", f"Classes are {', '.join(classes)}.")
+    refuse_weights(given, classes)
     own = torch.tensor([given.get(name, 1.0) for name in classes], dtype=torch.float64)
     return own.expand(len(counts), -1)
 
