@@ -115,11 +115,19 @@ def test_1_7_nested_fits_give_training_clips_features_that_did_not_know_them(
     section = result.report.metrics.cv
     assert section is not None
     assert section.contaminated == 0
+    assert not any("could not be nested" in line for line in result.report.findings())
     in_sample = folds.result.training.data
     assert all(
         np.abs(in_sample.features("text:memory", number).values[fold.train]).max() > 2
         for number, fold in enumerate(in_sample.folds)
     )
+
+
+def test_folds_that_are_too_small_to_be_nested_are_told(tmp_path: Path, space: Workspace) -> None:
+    data = write_texts(tmp_path / "data", [*CLASSES] * 2, [""] * 6)
+    result = go(space, data, tmp_path / "run", crossfit="nested", folds=2)
+    assert len(Memory.fitted) == 2
+    assert any("text:memory could not be nested in 2 of 2 folds" in line for line in result.report.findings())
 
 
 def test_fits_are_found_again(tmp_path: Path, permuted: Path, folds: Folds) -> None:
@@ -154,7 +162,8 @@ def test_refitting_leaves_one_model_and_says_so(tmp_path: Path, permuted: Path, 
     assert [len(seen) for seen in Memory.fitted] == [60]
     assert waf(refitted) == waf(folds.result), "the score is that of the folds"
     assert refitted.report.model.deployed == "refit"
-    assert any("fitted to all labelled clips after the scoring" in line for line in refitted.report.findings())
+    (told,) = (line for line in refitted.report.findings() if "fitted to all labelled clips afterwards" in line)
+    assert told.endswith("The test split was scored with the saved model.")
     found = predict(tmp_path / "refit" / "model", permuted, space=folds.space)
     learnt = {clip.id: clip.label for clip in refitted.extraction.table.clips if clip.split != "test"}
     right = [one.label == learnt[one.id] for one in found.predictions if one.id in learnt]

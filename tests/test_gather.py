@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,9 @@ def test_flags_reach_the_configuration(tmp_path: Path, sample_cache: Path) -> No
     own = config["trainer"]["options"]
     assert (own["epochs"], own["modality_dropout"], own["calibrate"]) == (1, 0.1, True)
     assert (own["self_training"], own["pseudo_from"]) == ("class-balanced", "ensemble")
+
+
+def test_the_cache_is_told_to_plugins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What they keep, answers of a language model say, lies beside the features."""
+    assert run_app(["features", "list", "--cache", str(tmp_path / "own")]) == 0
+    assert os.environ["MER_CACHE"] == str(tmp_path / "own")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mer_core.cli.places import use_cache, use_weights
 from mer_core.errors import OptionError, UsageError
 
 if TYPE_CHECKING:
@@ -85,14 +85,17 @@ OptionFlag = Annotated[
     typer.Option("--option", "-o", metavar="OWNER.KEY=VALUE", help="Any plugin's option.", rich_help_panel=STREAMS),
 ]
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="A run's config.toml.", rich_help_panel=WORK)]
-CacheFlag = Annotated[Path | None, typer.Option("--cache", help="Cache folder.", rich_help_panel=WORK)]
+CacheFlag = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Cache folder (MER_CACHE).", rich_help_panel=WORK, callback=use_cache),
+]
 WeightsDir = Annotated[
     Path | None,
     typer.Option(
         "--weights-dir",
         help="Folder of prepared weights, each below its name (MER_WEIGHTS).",
         rich_help_panel=WORK,
-        callback=lambda folder: use_weights(folder),
+        callback=use_weights,
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda:0 ...", show_default="auto", rich_help_panel=WORK)]
@@ -165,19 +168,6 @@ FittedFlag = Annotated[
         "--fitted", metavar="NAME=FOLDER", help="An extractor fitted by mer finetune.", rich_help_panel=STREAMS
     ),
 ]
-
-
-def use_weights(folder: Path | None) -> Path | None:
-    """Let this process and those that it starts look for weights in ``folder``.
-
-    Raises:
-        UsageError: there is no such folder.
-    """
-    if folder is not None:
-        if not folder.is_dir():
-            raise UsageError(f"--weights-dir {folder}: there is no such folder.", "Name a folder of weights.")
-        os.environ["MER_WEIGHTS"] = str(folder.resolve())
-    return folder
 
 
 def several_devices(device: str | None, devices: str | None) -> tuple[str, ...]:

@@ -109,9 +109,11 @@ def _about_self_training(report: RunReport) -> Iterator[str]:
 
 def _about_deployment(report: RunReport) -> Iterator[str]:
     if report.model.deployed == "refit":
+        held_out = "the score on the val split" if report.metrics.val else "the cross-validated score"
+        tested = " The test split was scored with the saved model." if report.metrics.test else ""
         yield (
-            "The model that was saved was fitted to all labelled clips after the scoring: the scores of held-out clips"
-            " are those of its folds, and say about it only what they say about the way it was made."
+            f"The model that was saved was fitted to all labelled clips afterwards: {held_out} is that of its folds,"
+            f" and says about it only what it says about the way it was made.{tested}"
         )
 
 

@@ -103,10 +103,26 @@ def build_report(
             *(f"No zero-shot score of {one.stream}: {one.reason}" for one in scores.untrained if one.reason),
             *(f"No model was trained on {one.modality} alone: {one.reason}" for one in scores.alone if one.reason),
             *protocol_gaps(config, space.catalogue),
+            *_not_nested(learning),
             *_shared_with_test(extraction, training),
             *_transductive(config, scores, bool(accounts(training))),
         ),
     )
+
+
+def _not_nested(learning: Learning) -> Iterator[str]:
+    """Remarks on folds whose training part was too small to be divided again."""
+    if learning.extraction.config.fitting.crossfit != "nested":
+        return
+    for name, fits in learning.fits.items():
+        folds = {part.fold for part, _ in fits if part.fold is not None}
+        whole = folds - {part.fold for part, _ in fits if part.inner}
+        if whole:
+            yield (
+                f"{name} could not be nested in {len(whole)} of {len(folds)} folds, whose training part has too few"
+                " clips of a"
+                " class or too few groups: there, the fusion learnt from features of clips that their own fit had seen."
+            )
 
 
 def _usual(config: RunConfig, catalogue: Catalogue) -> Iterator[str]:
