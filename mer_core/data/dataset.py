@@ -25,7 +25,7 @@ from mer_core.data.target_columns import (
     target_columns,
     without_numbers,
 )
-from mer_core.data.vocabulary import class_order, find_typos, quoted
+from mer_core.data.vocabulary import class_order, clean_label, find_typos, quoted
 from mer_core.data.votes import normalise_with_votes
 from mer_core.errors import DataError, UsageError
 from mer_core.feature_set import TargetSpec
@@ -231,9 +231,11 @@ def _finish(scan: Scan, label_map: Mapping[str, str] | None) -> Scan:
 
 
 def _typo_findings(scan: Scan, label_map: Mapping[str, str]) -> Iterable[Finding]:
-    labels = [label_map.get(clip.label, clip.label) if clip.label else None for clip in scan.clips]
+    asked = {clean_label(old): clean_label(new) for old, new in label_map.items()}
+    written = [clean_label(clip.label or "") for clip in scan.clips]
+    labels = [asked.get(label, label) for label in written]
     counts = Counter(label for label in labels if label)
-    for typo in find_typos(counts):
+    for typo in (typo for typo in find_typos(counts) if typo.label not in asked.values()):
         rows = [row for row, label in zip(scan.rows, labels, strict=True) if label == typo.label]
         message = f"label {typo.label!r} ({_clips(typo.count)}{_first_rows(rows)}) looks like {typo.meant!r}"
         remedy = f"If it is: --label {quoted(f'{typo.label}={typo.meant}')}"
