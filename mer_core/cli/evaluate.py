@@ -9,6 +9,7 @@ import typer
 
 from mer_core.cli import flags, target_flags
 from mer_core.cli.output import print_json, stderr_console, stdout_console
+from mer_core.cli.pairs import label_pairs, pairs
 
 NAME = "evaluate"
 
@@ -39,8 +40,8 @@ def command(
         split=split,
         seed=seed,
         space=open_workspace(cache),
-        columns=flags.pairs(column, "--column"),
-        label_map=flags.pairs(label, "--label"),
+        columns=pairs(column, "--column"),
+        label_map=label_pairs(label),
         values=values,
         votes=votes,
     )
