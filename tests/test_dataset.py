@@ -198,9 +198,9 @@ def test_short_rows_and_rows_without_modality_load_with_a_note(tmp_path):
     assert any("row 2 (clip a): neither video nor audio nor text" in note for note in table.notes)
 
 
-def test_gaps_written_by_pandas_are_empty_but_words_are_not(tmp_path):
-    (clip,) = load_text(tmp_path, "id,text,label,speaker,start\nnan,nan,nan,<NA>,NaN\n").clips
-    assert (clip.id, clip.text) == ("nan", "nan")
+def test_gaps_written_by_pandas_are_empty_but_for_names(tmp_path):
+    (clip,) = load_text(tmp_path, "id,text,label,speaker,start\nnan,NaN,nan,<NA>,NaN\n").clips
+    assert (clip.id, clip.text) == ("nan", None)
     assert (clip.label, clip.speaker, clip.start) == (None, None, None)
 
 

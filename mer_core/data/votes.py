@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mer_core.data.gaps import doubt_notes
 from mer_core.data.vocabulary import canonical, class_order, clean_label, normalise_labels, refuse_circles
 from mer_core.errors import DataError
 
@@ -93,7 +94,7 @@ def normalise_with_votes(
         name: new if not new or new in alike.values() else alike.get(canonical(new) or new, new)
         for name, new in own.items()
     }
-    return {**joined, **mapping}, tuple(dict.fromkeys((*notes, *told)))
+    return {**joined, **mapping}, tuple(dict.fromkeys((*notes, *told, *doubt_notes(written, asked))))
 
 
 def spelt(votes: Mapping[str, float], mapping: Mapping[str, str]) -> dict[str, float]:
