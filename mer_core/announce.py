@@ -12,6 +12,7 @@ import pluggy
 from mer_core.events import Event, FeaturesReady, FoldFinished, RunFinished, RunStarted
 from mer_core.hooks import module_of, read_hooks
 from mer_core.registry import Catalogue, Source, listener_name
+from mer_core.spec import ListenerSpec
 
 HOOKS: Mapping[type[Event], str] = {
     RunStarted: "mer_run_started",
@@ -32,6 +33,32 @@ class ListenerProblem:
 
     def __str__(self) -> str:
         return f"{self.plugin}: {self.hook} raised {self.error}" + (f" ({self.where})" if self.where else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Deaf:
+    """A plugin that cannot be told, of anything or by one of its hooks, and why."""
+
+    plugin: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.plugin} ({self.reason.rstrip('.')})"
+
+
+def deaf_plugins(catalogue: Catalogue) -> list[Deaf]:
+    """Plugins that were not read, any of which may be a listener, and listeners with faulty hooks; one reason each."""
+    read = {(source.distribution, source.entry_point): read_hooks(source.plugin) for source in catalogue.sources}
+    found: dict[str, Deaf] = {}
+    for problem in catalogue.problems:
+        hooks = read.get((problem.distribution, problem.entry_point))
+        if hooks is None or any(repr(name) in problem.reason for name in hooks.unknown):
+            found.setdefault(problem.full_name, Deaf(problem.full_name, problem.reason, problem.remedy))
+    for entry in catalogue.of_kind(ListenerSpec):
+        for reason, remedy in entry.spec.faults[:1] if isinstance(entry.spec, ListenerSpec) else ():
+            found.setdefault(entry.full_name, Deaf(entry.full_name, reason, remedy))
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import wave
 from pathlib import Path
 
@@ -136,6 +137,17 @@ def test_labels_that_look_alike(sounds):
     assert "'Angray' (1 clip, row 8) looks like 'angry'" in typo.message
     asked = {"Angray": "angry", "anger": "angry"}
     assert check(sounds, "id,text,label\n" + "\n".join(rows), label_map=asked).clean
+
+
+def test_suggestions_about_labels_agree_and_make_the_data_set_clean(sounds):
+    labels = ["hapy", "开心", "快乐", *["高兴"] * 2]
+    text = "id,text,label\n" + "".join(f"{i},x,{label}\n" for i, label in enumerate(labels))
+    flags = [
+        flag for found in check(sounds, text).rows for flag in re.findall(r"--label (\S+)=([^\s.]+)", found.remedy)
+    ]
+    assert set(flags) == {("hapy", "高兴"), ("开心", "高兴"), ("快乐", "高兴")}
+    report = check(sounds, text, label_map=dict(flags))
+    assert (report.clean, report.class_counts) == (True, {"高兴": 5})
 
 
 def test_a_speaker_in_train_and_test(sounds):

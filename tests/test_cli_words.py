@@ -12,7 +12,7 @@ from test_report import report
 
 from mer_core.catalogue import Catalogue, Entry
 from mer_core.cli.app import run_app
-from mer_core.cli.flags import pairs
+from mer_core.cli.pairs import label_pairs, pairs
 from mer_core.cli.summary import print_summary
 from mer_core.errors import PluginError, UsageError
 from mer_core.names import OWN
@@ -41,6 +41,14 @@ def test_a_plugin_without_its_key_is_told_with_it(
 def test_other_pairs_have_a_plain_example() -> None:
     with pytest.raises(UsageError, match=r"--label 'happy' is not of the form A=B. Write for example --label a=b\."):
         pairs(["happy"], "--label")
+
+
+def test_a_label_without_a_target_is_dropped_and_no_other_pair_is() -> None:
+    assert label_pairs(["joyful=happy", "N/A=", " xxx = "]) == {"joyful": "happy", "N/A": "", "xxx": ""}
+    with pytest.raises(UsageError, match="'=happy' is not of the form"):
+        label_pairs(["=happy"])
+    with pytest.raises(UsageError, match="'id=' is not of the form"):
+        pairs(["id="], "--column")
 
 
 def unknown(name: str, *others: str) -> str:

@@ -171,6 +171,26 @@ def test_mapping_a_column_that_is_not_there(tmp_path):
     assert isinstance(refused(tmp_path, "id,text\na,b\n", columns={"lable": "text"}), UsageError)
 
 
+@pytest.mark.parametrize(
+    ("columns", "rows", "meant"),
+    [
+        ("clip name,file,emo", ["a,v/a.mp4,sad", "b,v/b.mp4,sad"], '"id=clip name"'),
+        ("file,utt id,speaker_id", ["v/a.mp4,a,1", "v/b.mp4,b,2"], '"id=utt id"'),
+        ("file_name,clip_name", ["a.mp4,1", "b.mp4,2"], "id=clip_name"),
+        ("name,sample,text", ["Ann,a,t", "Ann,b,t"], "id=sample"),
+        ("speaker_id,emotion name,file", ["1,sad,a.mp4", "2,happy,b.mp4"], "id=file"),
+        ("video_id,start,file", ["v1,0,a.mp4", "v2,0,b.mp4"], "id=video_id"),
+        ("name,text", ["a,t", "a,t"], "id=name"),
+    ],
+)
+def test_the_column_that_names_the_clips_is_guessed(tmp_path, columns, rows, meant):
+    assert refused(tmp_path, "\n".join([columns, *rows])).hint.endswith(f"--column {meant}")
+
+
+def test_no_column_of_another_kind_is_guessed_to_name_the_clips(tmp_path):
+    assert refused(tmp_path, "speaker_id,emotion name\n1,sad\n").hint == "Add a column 'id'."
+
+
 def test_short_rows_and_rows_without_modality_load_with_a_note(tmp_path):
     table = load_text(tmp_path, "id,text,label\na\nb,t\n")
     assert [clip.text for clip in table.clips] == [None, "t"]
@@ -178,9 +198,9 @@ def test_short_rows_and_rows_without_modality_load_with_a_note(tmp_path):
     assert any("row 2 (clip a): neither video nor audio nor text" in note for note in table.notes)
 
 
-def test_gaps_written_by_pandas_are_empty_but_words_are_not(tmp_path):
-    (clip,) = load_text(tmp_path, "id,text,label,speaker,start\nnan,nan,nan,<NA>,NaN\n").clips
-    assert (clip.id, clip.text) == ("nan", "nan")
+def test_gaps_written_by_pandas_are_empty_but_for_names(tmp_path):
+    (clip,) = load_text(tmp_path, "id,text,label,speaker,start\nnan,NaN,nan,<NA>,NaN\n").clips
+    assert (clip.id, clip.text) == ("nan", None)
     assert (clip.label, clip.speaker, clip.start) == (None, None, None)
 
 

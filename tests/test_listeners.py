@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from mer_core import open_workspace, registry, run
+from mer_core.announce import deaf_plugins
 from mer_core.cli.app import run_app
+from mer_core.configure import make_config
 from mer_core.errors import PluginError
 from mer_core.events import FoldFinished, RunFinished
 from mer_core.hookspecs import hookimpl
@@ -19,6 +22,8 @@ from mer_core.registry import discover
 from mer_core.spec import FusionSpec, ListenerSpec, PluginSpec
 from mer_core.testing import check_plugin
 from mer_core.workflows import doctor
+from mer_core.workflows.log import RunLog
+from mer_core.workflows.telling import Teller
 
 QUIET = """
 from mer_core.plugin import hookimpl
@@ -251,3 +256,61 @@ def test_the_flag_makes_such_a_workspace(command: str, monkeypatch: pytest.Monke
     for words in ([command], [command, "--no-listeners"]):
         run_app(words)
     assert asked == [True, False]
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Any:
+    """What a run with the plugins that are there tells at its beginning: on screen, in the log, in the report."""
+
+    def tell(**more: Any) -> tuple[list[str], list[tuple[str, str]], list[str]]:
+        shown: list[str] = []
+        log = RunLog(tmp_path / "log.jsonl")
+        teller = Teller(discover([Heard(), Tracker()]), tmp_path, log, notice=shown.append, **more)
+        with teller.run(make_config(discover()), 3):
+            pass
+        lines = [json.loads(line) for line in log.file.read_text(encoding="utf-8").splitlines()]
+        logged = [(line["plugin"], line["error"]) for line in lines if line["event"] == "listener unusable"]
+        return shown, logged, teller.warnings
+
+    return tell
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_run_says_once_which_plugins_it_cannot_tell(told: Any, tmp_path: Path) -> None:
+    (tmp_path / "quiet_one.py").write_text("import no_such_tracker\n")
+    sys.modules.pop("quiet_one", None)
+    shown, logged, warnings = told()
+    assert [name for name, _ in logged] == ["quiet-one@unknown", "wrong-one@unknown"]
+    assert "no_such_tracker" in logged[0][1]
+    assert logged[1][1].startswith("mer_fold_finished(fold, score): this hook has one argument")
+    assert shown == warnings
+    assert len(shown) == 1
+    assert all(
+        part in shown[0] for part in ("quiet-one@unknown (", "no_such_tracker", "wrong-one@unknown (", "mer doctor")
+    )
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_run_that_tells_nobody_says_nothing_of_them(told: Any) -> None:
+    assert told(listeners=False) == ([], [], [])
+
+
+def test_a_run_whose_listeners_hear_says_nothing(told: Any) -> None:
+    assert told() == ([], [], [])
+
+
+def test_a_misspelt_hook_is_named_and_a_bad_spec_is_not() -> None:
+    class Late:
+        @hookimpl
+        def mer_run_finish(self, event: RunFinished) -> None: ...
+
+    class NoSpec:
+        @hookimpl
+        def mer_specs(self) -> list[Any]:
+            return ["mix"]
+
+    catalogue = discover([Late(), NoSpec()])
+    assert len(catalogue.problems) == 2
+    assert [(one.plugin, one.reason) for one in deaf_plugins(catalogue)] == [
+        ("0@extra", "there is no hook called 'mer_run_finish'.")
+    ]

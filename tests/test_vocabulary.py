@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 import pytest
 
 from mer_core.data.vocabulary import (
@@ -15,6 +18,8 @@ from mer_core.data.vocabulary import (
     find_typos,
     normalise_labels,
 )
+from mer_core.data.votes import normalise_with_votes
+from mer_core.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -51,6 +56,56 @@ def test_a_label_map_merges_when_asked_and_is_taken_literally():
     assert set(mapping.values()) == {"angry"}
     assert not any("may mean the same" in note for note in notes)
     assert normalise_labels(["joy"], {"joy": "joy"})[0] == {"joy": "joy"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "kept"),
+    [
+        ("hapy 开心 快乐 高兴 高兴", "高兴"),
+        ("hapy hapy hapy 开心", "开心"),
+        ("hapy hapy happy joy joy", "happy"),
+        ("hapy happpy", "happy"),
+        ("serene Serene Serene", "Serene"),
+    ],
+)
+def test_a_group_is_merged_into_a_known_spelling_or_the_usual_one_never_a_typo(labels, kept):
+    (note, *_) = normalise_labels(labels.split())[1]
+    flags = re.findall(r"--label (\S+)=(\S+)", note)
+    assert sorted(old for old, _ in flags) == sorted({*labels.split()} - {kept})
+    assert {new for _, new in flags} == {kept}
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"hapy": 3, "开心": 1, "快乐": 1, "高兴": 2, "hapyp": 1},
+        {"Sereen": 2, "sereen": 1, "serene": 40},
+        {"serrene": 1, "sereen": 5, "sereene": 25, "Sereene": 2},
+    ],
+)
+def test_every_suggestion_about_a_label_is_the_same_and_all_together_settle_it(counts):
+    written = [label for label, number in counts.items() for _ in range(number)]
+    flags = [flag for note in normalise_labels(written)[1] for flag in re.findall(r"--label (\S+)=(\S+)", note)]
+    flags += [(typo.label, typo.meant) for typo in find_typos(counts)]
+    assert len(set(flags)) == len(dict(flags))
+    assert not {new for _, new in flags} & {old for old, _ in flags}
+    mapping, notes = normalise_labels(written, dict(flags))
+    assert not any("may mean the same" in note for note in notes)
+    assert find_typos(Counter(mapping[label] for label in written)) == []
+
+
+@pytest.mark.parametrize("circle", ["a=b b=a", "a=b b=c c=a", "x=a a=b b=a"])
+def test_renaming_in_a_circle_is_refused(circle):
+    asked = dict(pair.split("=") for pair in circle.split())
+    with pytest.raises(UsageError, match=r"--label a=b .*in a circle"):
+        normalise_with_votes(["a", "b"], (), asked)
+    normalise_with_votes(["a", "b"], (), {"a": "a", "1": "2", "2": "3"})
+
+
+def test_the_note_on_spelling_leaves_out_what_was_asked_for():
+    _, notes = normalise_labels(["joy", "anger", "rage"], {"joy": "happy", "rage": "anger"})
+    assert notes == ()
+    assert normalise_labels(["joy", "worry"], {"joy": "happy"})[1] == ("labels read: 'worry' as 'worried'",)
 
 
 def test_a_label_map_does_not_pull_in_a_third_label():

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mer_core.cli.flags import CacheFlag, Column, Json, Label, pairs
+from mer_core.cli.flags import CacheFlag, Column, Json, Label
 from mer_core.cli.output import print_json, stdout_console
+from mer_core.cli.pairs import label_pairs, pairs
 from mer_core.cli.target_flags import Values, Votes
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def check(
         source = Path(path).expanduser()
         if not source.exists():
             source = find_source(DataChoice(source=path), open_workspace(cache, progress=progress))
-        columns, labels = pairs(column, "--column"), pairs(label, "--label")
+        columns, labels = pairs(column, "--column"), label_pairs(label)
         report = check_dataset(source, columns, labels, values or (), votes or (), progress=progress)
     if json:
         print_json({**asdict(report), "clean": report.clean})

@@ -9,6 +9,7 @@ import typer
 
 from mer_core.cli import flags, target_flags
 from mer_core.cli.output import print_json, print_note, stdout_console
+from mer_core.cli.pairs import label_pairs, pairs
 
 if TYPE_CHECKING:
     from mer_core.workflows.evaluate import Scored
@@ -42,8 +43,8 @@ def command(
         split=split,
         seed=seed,
         space=open_workspace(cache),
-        columns=flags.pairs(column, "--column"),
-        label_map=flags.pairs(label, "--label"),
+        columns=pairs(column, "--column"),
+        label_map=label_pairs(label),
         values=values,
         votes=votes,
     )

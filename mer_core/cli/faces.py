@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from mer_core.cli.flags import CacheFlag, Column, Data, Faces, OptionFlag, pairs
+from mer_core.cli.flags import CacheFlag, Column, Data, Faces, OptionFlag
 from mer_core.cli.output import stdout_console
+from mer_core.cli.pairs import pairs
 
 app = typer.Typer(help="Look at the faces that were found.", no_args_is_help=True)
 

@@ -12,6 +12,7 @@ import typer
 
 from mer_core.cli import flags
 from mer_core.cli.output import print_json, print_note, stdout_console
+from mer_core.cli.pairs import label_pairs, pairs
 
 if TYPE_CHECKING:
     from mer_core.fitted import FittedState
@@ -64,10 +65,10 @@ def command(
             data,
             out=folder,
             options=option or (),
-            columns=flags.pairs(column, "--column"),
-            label_map=flags.pairs(label, "--label"),
+            columns=pairs(column, "--column"),
+            label_map=label_pairs(label),
             faces=faces,
-            derivers=flags.pairs(deriver, "--deriver"),
+            derivers=pairs(deriver, "--deriver"),
             group=group,
             seed=seed,
             device=device,

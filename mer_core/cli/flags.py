@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mer_core.cli.pairs import label_pairs, pairs
 from mer_core.cli.places import use_cache, use_weights
 from mer_core.errors import OptionError, UsageError
 
@@ -30,7 +31,9 @@ Column = Annotated[
 ]
 Label = Annotated[
     list[str] | None,
-    typer.Option("--label", metavar="THEIRS=OURS", help="Map a label: joyful=happy.", rich_help_panel=DATA),
+    typer.Option(
+        "--label", metavar="THEIRS=OURS", help="Map a label: joyful=happy; xxx= drops it.", rich_help_panel=DATA
+    ),
 ]
 Features = Annotated[
     str | None,
@@ -189,24 +192,6 @@ def several_devices(device: str | None, devices: str | None) -> tuple[str, ...]:
     return names
 
 
-def pairs(items: list[str] | None, flag: str, whole: Callable[[str], str] = lambda item: "a=b") -> dict[str, str]:
-    """``["a=b"]`` -> ``{"a": "b"}``.
-
-    Args:
-        whole: what to write in place of an item.
-
-    Raises:
-        UsageError: naming the flag and the item without an equals sign.
-    """
-    found = {}
-    for item in items or []:
-        key, equals, value = item.partition("=")
-        if not (equals and key.strip() and value.strip()):
-            raise UsageError(f"{flag} {item!r} is not of the form A=B.", f"Write for example {flag} {whole(item)}.")
-        found[key.strip()] = value.strip()
-    return found
-
-
 def listed(text: str | None) -> list[str] | None:
     """``"speech, text"`` -> ``["speech", "text"]``; None stays None.
 
@@ -244,7 +229,7 @@ def configure(
         make_config,
         catalogue,
         columns=pairs(column, "--column"),
-        label_map=pairs(label, "--label"),
+        label_map=label_pairs(label),
         modalities=listed(modalities),
         extractors=pairs(extractor, "--extractor", partial(_with_modality, catalogue)),
         derivers=pairs(deriver, "--deriver", partial(_with_artefact, catalogue)),

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mer_core.cli.flags import Json, pairs
+from mer_core.cli.flags import Json
 from mer_core.cli.output import print_json, stdout_console
+from mer_core.cli.pairs import pairs
 
 if TYPE_CHECKING:
     from rich.console import Console

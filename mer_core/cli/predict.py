@@ -10,6 +10,7 @@ import typer
 
 from mer_core.cli import flags
 from mer_core.cli.output import print_json, print_note, stderr_console, stdout_console
+from mer_core.cli.pairs import pairs
 from mer_core.errors import EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def command(
             hop=hop,
             features=features,
             streams=streams,
-            columns=flags.pairs(column, "--column"),
+            columns=pairs(column, "--column"),
             options=option or (),
             device=device,
             allow_upload=allow_upload,

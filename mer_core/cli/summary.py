@@ -235,6 +235,11 @@ def _again(count: int) -> str:
     return f" ({count:,} of which statistics are stored, again for their frames)" if count else ""
 
 
+def _lost(count: int) -> str:
+    """Clips that are in neither number."""
+    return f", {count:,} cannot be read" if count else ""
+
+
 def print_plan(document: dict[str, Any], console: Console) -> None:
     """What would be done, with disk."""
     data, disk, training = document["data"], document["disk"], document["training"]
@@ -246,7 +251,7 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
     for name, stream in document["streams"].items():
         console.print(
             f"[bold]Stream[/]    {name}: extract {count(stream['extract'], 'clip')}, reuse {stream['reuse']:,}"
-            f"{_again(stream['again'])}"
+            f"{_again(stream['again'])}{_lost(stream['unreadable'])}"
         )
     for fit in document["fits"]:
         console.print(f"[bold]Fits[/]      {_fit(fit, document['training']['folds']['planned'])}")

@@ -7,6 +7,7 @@ to add.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 from mer_core.data.tables import Table
@@ -20,7 +21,7 @@ CONTENT_COLUMNS = ("video", "audio", "text")
 """Columns that features can be made from."""
 
 USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
-    "id": ("name", "clip", "clip_id", "clipid", "filename", "file", "file_name", "utterance_id", "sample", "key"),
+    "id": ("name", "clip", "clip_id", "clipid", "utterance_id", "sample", "key", "filename", "file_name", "file"),
     "video": ("video_path", "videopath", "path_video", "mp4"),
     "audio": ("audio_path", "wav", "wav_path", "path_audio", "sound"),
     "text": ("transcript", "transcription", "utterance", "sentence", "chinese", "english", "subtitle"),
@@ -32,6 +33,9 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "language": ("lang",),
 }
 """What other data sets call these columns; used to suggest ``--column``, never applied unasked."""
+
+NAMING, FILES = ("id", "name", "clip"), ("filename", "file", "path")
+"""Words of columns that name clips, and of columns that may do so but rather hold files."""
 
 
 def column_names(table: Table, asked: Mapping[str, str], others: Collection[str] = ()) -> dict[str, str]:
@@ -63,14 +67,42 @@ def column_names(table: Table, asked: Mapping[str, str], others: Collection[str]
 
 
 def _no_id(table: Table) -> DataError:
-    close = _suggestion("id", table.columns)
+    close = _id_column(table)
     hint = f"If {close!r} names the clips: --column {quoted(f'id={close}')}" if close else "Add a column 'id'."
     return DataError(f"{table.path} has no column 'id'; its columns are {', '.join(table.columns)}.", hint)
 
 
+def _id_column(table: Table) -> str | None:
+    """The column that probably names the clips; one that is different in every row before others."""
+    usual = [name for word in USUAL_NAMES["id"] for name in table.columns if _plain(name) == word]
+    others = [name for name in table.columns if set(_words(name)) & {*NAMING} and not _other(name)]
+    found = sorted(dict.fromkeys([*usual, *others]), key=lambda name: bool(set(_words(name)) & {*FILES}))
+    return next((name for name in found if _distinct(table, name)), next(iter(found), None))
+
+
+def _other(column: str) -> bool:
+    """Whether a column's name has a word of another column's: ``speaker_id``, ``emotion name``."""
+    apart = {"id", *CONTENT_COLUMNS}
+    others = {word for ours, names in USUAL_NAMES.items() if ours not in apart for word in (ours, *names)}
+    return any(word in others for word in _words(column))
+
+
+def _distinct(table: Table, column: str) -> bool:
+    cells = [str(row.cells.get(column) or "") for row in table.rows]
+    return all(cells) and len(set(cells)) == len(cells)
+
+
+def _plain(column: str) -> str:
+    return column.casefold().strip().replace(" ", "_")
+
+
+def _words(column: str) -> list[str]:
+    return re.findall(r"[^\W_]+", column.casefold())
+
+
 def _suggestion(ours: str, columns: Iterable[str]) -> str | None:
     """The column that probably holds ``ours``: a usual other name, else a misspelling."""
-    plain = {name.casefold().strip().replace(" ", "_"): name for name in columns}
+    plain = {_plain(name): name for name in columns}
     usual = next((plain[name] for name in USUAL_NAMES[ours] if name in plain), None)
     if usual is not None or len(ours) < 4:
         return usual

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from mer_core.data.cells import Cells
 from mer_core.data.columns import COLUMNS, CONTENT_COLUMNS, column_names, column_notes
 from mer_core.data.folders import FoundClip, find_media, one_file
+from mer_core.data.gaps import without_gaps
 from mer_core.data.splits import UNUSED_LABEL_SPLIT
 from mer_core.data.tables import TABLE_SUFFIXES, Finding, Row, Table, read_table
 from mer_core.data.target_columns import (
@@ -25,7 +26,7 @@ from mer_core.data.target_columns import (
     target_columns,
     without_numbers,
 )
-from mer_core.data.vocabulary import class_order, find_typos, quoted
+from mer_core.data.vocabulary import class_order, clean_label, find_typos, quoted
 from mer_core.data.votes import normalise_with_votes
 from mer_core.errors import DataError, UsageError
 from mer_core.feature_set import TargetSpec
@@ -113,7 +114,8 @@ def scan_clips(
         _refuse_targets(path, values, votes)
         return _finish(_scan_media(path, columns), label_map)
     table = read_table(path)
-    return _finish(_scan_table(table, columns or {}, target_columns(table, values, votes)), label_map)
+    wanted = target_columns(table, values, votes)
+    return _finish(_scan_table(table, columns or {}, wanted, label_map or {}), label_map)
 
 
 def _refuse_targets(path: Path, values: Names, votes: Names) -> None:
@@ -148,15 +150,16 @@ def _clip_of_file(found: FoundClip) -> Clip:
     )
 
 
-def _scan_table(table: Table, columns: Mapping[str, str], wanted: TargetColumns) -> Scan:
+def _scan_table(table: Table, columns: Mapping[str, str], wanted: TargetColumns, label_map: Mapping[str, str]) -> Scan:
     names = column_names(table, columns, wanted.columns)
+    table, told = without_gaps(table, names, label_map)
     findings = list(table.findings)
     clips = [_read_row(row, names, wanted, table.path.parent, findings) for row in table.rows]
     rows = tuple(row.number for row in table.rows)
     findings += _repeated_ids(clips, rows)
     findings += _no_content(names)
     findings += without_numbers(clips, wanted)
-    notes = column_notes(table, names, wanted.columns)
+    notes = (*column_notes(table, names, wanted.columns), *told)
     return Scan(table.path, tuple(clips), rows, frozenset(names), tuple(findings), notes, wanted)
 
 
@@ -231,9 +234,11 @@ def _finish(scan: Scan, label_map: Mapping[str, str] | None) -> Scan:
 
 
 def _typo_findings(scan: Scan, label_map: Mapping[str, str]) -> Iterable[Finding]:
-    labels = [label_map.get(clip.label, clip.label) if clip.label else None for clip in scan.clips]
+    asked = {clean_label(old): clean_label(new) for old, new in label_map.items()}
+    written = [clean_label(clip.label or "") for clip in scan.clips]
+    labels = [asked.get(label, label) for label in written]
     counts = Counter(label for label in labels if label)
-    for typo in find_typos(counts):
+    for typo in (typo for typo in find_typos(counts) if typo.label not in asked.values()):
         rows = [row for row, label in zip(scan.rows, labels, strict=True) if label == typo.label]
         message = f"label {typo.label!r} ({_clips(typo.count)}{_first_rows(rows)}) looks like {typo.meant!r}"
         remedy = f"If it is: --label {quoted(f'{typo.label}={typo.meant}')}"

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from mer_core.errors import UsageError
 
 MER2024_ORDER = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 """Class order of the MER2024 challenge."""
@@ -80,20 +83,40 @@ def normalise_labels(
     drops the label. Labels that the table would merge stay apart.
 
     Args:
-        labels: all labels of the manifest, repeated or not.
+        labels: all labels of the manifest; repeated ones say which spelling is the usual one.
 
     Returns:
         ``(mapping, notes)``: mapping from each distinct label to its spelling, "" where dropped.
     """
     asked = {clean_label(old): clean_label(new) for old, new in (label_map or {}).items()}
-    distinct = sorted(set(labels))
+    written = Counter(labels)
+    distinct = sorted(written)
     mapping = {label: asked.get(clean_label(label), clean_label(label)) for label in distinct}
     pinned = {mapping[label] for label in distinct if clean_label(label) in asked}
-    apart = collisions(mapping.values())
+    counts = Counter[str]()
+    for label, number in written.items():
+        counts[mapping[label]] += number
+    apart = collisions(counts)
     kept = {label for group in apart for label in group} | pinned
     renamed = {label: name if name in kept else canonical(name) or name for label, name in mapping.items()}
-    notes = [collision_note(group) for group in apart if not set(group) <= pinned]
-    return renamed, (*notes, *_rename_notes(renamed), *_unused_notes(asked, distinct))
+    notes = collision_notes([group for group in apart if not set(group) <= pinned], counts)
+    return renamed, (*notes, *_rename_notes(renamed, asked), *_unused_notes(asked, distinct))
+
+
+def refuse_circles(label_map: Mapping[str, str]) -> None:
+    """Refuse renamings that lead back to where they began; ``joy=joy`` keeps a spelling and is none.
+
+    Raises:
+        UsageError: naming the labels.
+    """
+    asked = {clean_label(old): clean_label(new) for old, new in label_map.items()}
+    for label in asked:
+        path = [label]
+        while (step := asked.get(path[-1])) is not None and step not in path:
+            path.append(step)
+        if step == label and len(path) > 1:
+            circle = " ".join(f"--label {quoted(f'{old}={asked[old]}')}" for old in path)
+            raise UsageError(f"{circle}: these labels are renamed in a circle.", "Choose one of them for all.")
 
 
 def collisions(labels: Iterable[str]) -> list[tuple[str, ...]]:
@@ -126,17 +149,51 @@ def find_typos(counts: Mapping[str, int]) -> list[Typo]:
         counts: how many clips have each label.
     """
     found = [_typo_of(label, counts) for label in sorted(counts)]
-    return [typo for typo in found if typo is not None]
+    meant = merge_targets(counts, found)
+    return [replace(typo, meant=meant[typo.label]) for typo in found if typo is not None]
+
+
+def merge_targets(counts: Mapping[str, int], typos: Iterable[Typo | None] | None = None) -> dict[str, str]:
+    """What each doubtful label is best merged into: one label each, which is not doubtful itself.
+
+    Args:
+        counts: how many clips have each label.
+        typos: what :func:`find_typos` suspects, where that is known already.
+    """
+    groups = collisions(counts)
+    suspected = [_typo_of(label, counts) for label in counts] if typos is None else typos
+    keep = {name: _usual(group, counts) for group in groups for name in (*group, canonical(group[0])) if name}
+    found = {typo.label: typo.meant for typo in suspected if typo is not None}
+    found |= {name: usual for name, usual in keep.items() if name != usual}
+    return {name: _followed(name, found) for name in found}
+
+
+def _usual(group: Iterable[str], counts: Mapping[str, int]) -> str:
+    """The spelling to keep of labels that may mean the same: the table's, else the most frequent that is no typo."""
+    names = sorted(group)
+    meant = canonical(names[0])
+    written = [name for name in names if _key(name) not in _CORRECTIONS]
+    return meant if meant and (meant in names or not written) else max(written, key=lambda name: counts[name])
+
+
+def _followed(label: str, found: Mapping[str, str]) -> str:
+    """The end of the chain that begins at ``label``."""
+    path = [label]
+    while path[-1] in found and found[path[-1]] not in path:
+        path.append(found[path[-1]])
+    return path[-1]
 
 
 def _typo_of(label: str, counts: Mapping[str, int]) -> Typo | None:
     if _key(label) in _SPELLINGS:
         return None
     if _key(label) in _CORRECTIONS:
-        meant = _CORRECTIONS[_key(label)]
-        written = [other for other in counts if other != label and _SPELLINGS.get(_key(other)) == meant]
-        return Typo(label, written[0] if written else meant, counts[label])
-    frequent = [other for other in counts if counts[other] >= 5 * counts[label] and other != label]
+        return Typo(label, _CORRECTIONS[_key(label)], counts[label])
+    frequent = [
+        other
+        for other in counts
+        if counts[other] >= 5 * counts[label] and other != label and _key(other) not in _CORRECTIONS
+    ]
     for other in [*sorted(frequent, key=lambda name: -counts[name]), *_SPELLINGS]:
         if _looks_like(_key(label), _key(other)):
             return Typo(label, other, counts[label])
@@ -184,11 +241,19 @@ def _rank(label: str) -> tuple[int, float, str]:
     return len(VOCABULARY) + 1, 0.0, label
 
 
-def collision_note(group: tuple[str, ...]) -> str:
-    """What was done about labels that may mean the same, and the flags that merge them."""
-    meant = canonical(group[0])
-    keep = meant if meant in group else group[0]
-    flags = " ".join(f"--label {quoted(f'{name}={keep}')}" for name in group if name != keep)
+def collision_notes(groups: Iterable[tuple[str, ...]], counts: Mapping[str, int]) -> list[str]:
+    """What was done about each group of labels that may mean the same, and the flags that merge them.
+
+    Args:
+        counts: how many clips have each label of the data, those of the groups included.
+    """
+    groups = list(groups)
+    meant = merge_targets(counts) if groups else {}
+    return [_collision_note(group, meant) for group in groups]
+
+
+def _collision_note(group: tuple[str, ...], meant: Mapping[str, str]) -> str:
+    flags = " ".join(f"--label {quoted(f'{name}={meant[name]}')}" for name in group if name in meant)
     names = " and ".join(repr(name) for name in group)
     return f"labels {names} may mean the same; they are kept as separate classes. To merge them: {flags}"
 
@@ -198,8 +263,10 @@ def quoted(text: str) -> str:
     return text if re.fullmatch(r"[\w.=:/+-]+", text) else f'"{text}"'
 
 
-def _rename_notes(renamed: Mapping[str, str]) -> list[str]:
-    changed = [f"{old!r} as {new!r}" for old, new in renamed.items() if new and clean_label(old) != new]
+def _rename_notes(renamed: Mapping[str, str], asked: Mapping[str, str]) -> list[str]:
+    """What was renamed unasked, and what was dropped."""
+    own = {clean_label(old): new for old, new in renamed.items() if clean_label(old) not in asked}
+    changed = [f"{old!r} as {new!r}" for old, new in own.items() if new and old != new]
     dropped = [repr(old) for old, new in renamed.items() if not new]
     notes = [f"labels read: {', '.join(changed)}"] if changed else []
     return [*notes, f"labels dropped as asked: {', '.join(dropped)}"] if dropped else notes

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer_core.data.vocabulary import canonical, class_order, clean_label, normalise_labels
+from mer_core.data.gaps import doubt_notes
+from mer_core.data.vocabulary import canonical, class_order, clean_label, normalise_labels, refuse_circles
 from mer_core.errors import DataError
 
 FloatArray = NDArray[np.float64]
@@ -77,10 +78,15 @@ def normalise_with_votes(
     """How labels, and classes that raters vote for, are spelt: each as :func:`normalise_labels` says.
 
     A class of the votes is a label that the vocabulary spells alike: votes for ``HAP`` are votes for ``happy``.
+
+    Raises:
+        UsageError: ``label_map`` renames in a circle.
     """
-    asked, written, names = dict(label_map or {}), set(labels), sorted(set(voted))
+    asked, written, names = dict(label_map or {}), list(labels), sorted(set(voted))
+    refuse_circles(asked)
+    present = set(written)
     for_votes = {old: new for old, new in asked.items() if clean_label(old) in map(clean_label, names)}
-    others = {old: new for old, new in asked.items() if old not in for_votes or clean_label(old) in written}
+    others = {old: new for old, new in asked.items() if old not in for_votes or clean_label(old) in present}
     mapping, notes = normalise_labels(written, others)
     own, told = normalise_labels(names, for_votes) if names else ({}, ())
     alike = {canonical(name) or name: name for name in reversed(class_order(filter(None, mapping.values())))}
@@ -88,7 +94,7 @@ def normalise_with_votes(
         name: new if not new or new in alike.values() else alike.get(canonical(new) or new, new)
         for name, new in own.items()
     }
-    return {**joined, **mapping}, tuple(dict.fromkeys((*notes, *told)))
+    return {**joined, **mapping}, tuple(dict.fromkeys((*notes, *told, *doubt_notes(written, asked))))
 
 
 def spelt(votes: Mapping[str, float], mapping: Mapping[str, str]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from mer_core.engine.types import (
     ExtractPlan,
     ExtractReport,
     StreamPlan,
+    Unreadable,
 )
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ExtractReport",
     "ExtractorJob",
     "StreamPlan",
+    "Unreadable",
     "extract",
     "plan",
     "unanswered",

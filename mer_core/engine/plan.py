@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from mer_core.engine.lookup import Lookup, Needs
-from mer_core.engine.types import ExtractorJob, ExtractPlan, Job, StreamPlan
+from mer_core.engine.types import ExtractorJob, ExtractPlan, Job, StreamPlan, Unreadable
+from mer_core.errors import MediaError
 from mer_core.store import FeatureStore, TableInfo
 from mer_core.types import Clip
 
@@ -21,12 +23,14 @@ def estimate(clips: Sequence[Clip], lookup: Lookup, store: FeatureStore) -> Extr
     reuse: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     again: Counter[str] = Counter()
+    unreadable: list[Unreadable] = []
     for clip in clips:
         needs = lookup.look(clip)
         todo = _todo(needs)
         extract.update(todo)
         again.update(job.name for job in needs.pending if _stored(job, needs, lookup))
         failed.update(list(needs.failed))
+        unreadable += _unreadable(clip, needs, lookup)
         reuse.update(list(needs.derived))
         reuse.update(job.name for job in lookup.jobs if job.name in needs.keys and job.name not in todo)
     tables = store.tables()
@@ -49,7 +53,23 @@ def estimate(clips: Sequence[Clip], lookup: Lookup, store: FeatureStore) -> Extr
         clips=len(clips),
         streams={job.name: part(job) for job in lookup.jobs},
         derived={job.name: part(job) for job in lookup.derivers},
+        unreadable=tuple(unreadable),
     )
+
+
+def _unreadable(clip: Clip, needs: Needs, lookup: Lookup) -> list[Unreadable]:
+    """The first file of a clip that jobs failed for; nothing where none did."""
+    files = [path for path in (clip.video, clip.audio) if path is not None] if needs.failed else []
+    whole = all(job.name in needs.failed for job in lookup.jobs if job.wants(clip))
+    return [Unreadable(clip.id, path, whole) for path in files if not _readable(path, lookup)][:1]
+
+
+def _readable(path: Path, lookup: Lookup) -> bool:
+    try:
+        lookup.hasher.file(path)
+    except MediaError:
+        return False
+    return True
 
 
 def _stored(job: Job, needs: Needs, lookup: Lookup) -> bool:

@@ -240,16 +240,27 @@ class StreamPlan:
     again: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A clip's ``file`` that cannot be read; ``whole`` if no stream can do without it."""
+
+    id: str
+    file: Path
+    whole: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractPlan:
     """What an extraction would do, by stream and by artefact.
 
-    Clips whose artefacts are not derived yet count as to be extracted.
+    Clips whose artefacts are not derived yet count as to be extracted. ``unreadable`` are those that lack a file that
+    is to be read, each once.
     """
 
     clips: int
     streams: Mapping[str, StreamPlan]
     derived: Mapping[str, StreamPlan]
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
     def bytes(self) -> int:

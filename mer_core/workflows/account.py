@@ -119,9 +119,9 @@ def _not_nested(learning: Learning) -> Iterator[str]:
         whole = folds - {part.fold for part, _ in fits if part.inner}
         if whole:
             yield (
-                f"{name} could not be nested in {len(whole)} of {len(folds)} folds, whose training part has too few"
-                " clips of a"
-                " class or too few groups: there, the fusion learnt from features of clips that their own fit had seen."
+                f"The stream {name} could not be nested in {len(whole)} of {len(folds)} folds, whose training part has"
+                " too few clips of a class or too few groups: there, the fusion learnt from features of clips that"
+                " their own fit had seen."
             )
 
 

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 
 from mer_core.data.dataset import Scan, scan_clips
 from mer_core.data.tables import Finding
-from mer_core.data.vocabulary import collision_note, collisions
+from mer_core.data.vocabulary import collision_notes, collisions
 from mer_core.errors import MediaError
 from mer_core.media.audio import refuse_nonfinite
 from mer_core.media.probe import MediaInfo, decoded_share, probe
@@ -241,13 +241,10 @@ def _segment_problems(clip: Clip, path: Path, info: MediaInfo) -> Iterator[tuple
 def _variants(scan: Scan, label_map: Mapping[str, str]) -> list[Finding]:
     """Labels that may mean the same, unless the user asked for just these."""
     asked = set(label_map.values())
-    groups = collisions(clip.label for clip in scan.clips if clip.label is not None)
-    found = []
-    for group in groups:
-        message, _, remedy = collision_note(group).partition(". ")
-        if not set(group) <= asked:
-            found.append(Finding(None, None, "warning", "label-variants", message, f"{remedy}."))
-    return found
+    counts = Counter(clip.label for clip in scan.clips if clip.label is not None)
+    notes = collision_notes((group for group in collisions(counts) if not set(group) <= asked), counts)
+    parts = (note.partition(". ") for note in notes)
+    return [Finding(None, None, "warning", "label-variants", what, f"{how}.") for what, _, how in parts]
 
 
 def _report(

@@ -90,7 +90,8 @@ class LabelArrays:
         with self.names.naming(array):
             found = compose({"row": np.zeros((self.rows, 1))}, cells, classes=names)
         order = found.targets.classes
-        mapping, told = normalise_with_votes(order, beside, label_map)
+        written = [*order, *(order[index] for index in found.labels if index >= 0)]
+        mapping, told = normalise_with_votes(written, beside, label_map)
         spelt = [mapping[order[index]] or None if index >= 0 else None for index in found.labels]
         classes = tuple(dict.fromkeys(mapping[one] for one in order if mapping[one] in set(spelt)))
         return _Spelt(spelt, mapping, classes, (*notes, *told))

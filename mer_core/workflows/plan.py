@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mer_core.config import RunConfig
+from mer_core.engine import Unreadable
 from mer_core.errors import DataError
 from mer_core.frame_pooling import keeps_frames
 from mer_core.report.words import count
@@ -31,6 +34,7 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
     check_start(config, table.targets, space.catalogue)
     found, uploads, remarks = plan_extraction(config, table, space)
     fits = plan_fits(config, table, space, folds)
+    lost = unreadable_clips(found.unreadable, table.source)
     return {
         "data": {
             "source": config.data.source,
@@ -49,6 +53,7 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
                 "extract": found.streams[name].extract,
                 "reuse": found.streams[name].reuse,
                 "again": found.streams[name].again,
+                "unreadable": found.streams[name].unreadable,
             }
             for name, choice in config.streams.items()
             if name in found.streams
@@ -58,6 +63,7 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
             name: {"deriver": config.derivers[name].name, "derive": part.extract, "reuse": part.reuse}
             for name, part in found.derived.items()
         },
+        "unreadable": lost,
         "uploads": [upload.document() for upload in uploads],
         "disk": {
             "needed_bytes": found.bytes + sum(fit.bytes for fit in fits),
@@ -72,8 +78,50 @@ def plan_run(config: RunConfig, space: Workspace) -> dict[str, Any]:
             "seeds": config.seeds,
             "device": pick_device(config.device),
         },
-        "warnings": [*remarks, *protocol_gaps(config, space.catalogue)],
+        "warnings": [*_told(lost), *remarks, *protocol_gaps(config, space.catalogue)],
     }
+
+
+FIRST = 5
+"""So many clips that cannot be read are named."""
+
+
+def unreadable_clips(found: Sequence[Unreadable], source: Path) -> dict[str, Any]:
+    """How many ``clips`` cannot be read, how many of them not even in part, and the ``first`` few with the reason.
+
+    Args:
+        source: the manifest or folder; files below it are named from there.
+    """
+    base = source if source.is_dir() else source.parent
+    return {
+        "clips": len(found),
+        "whole": sum(one.whole for one in found),
+        "first": [
+            {"id": one.id, "file": str(_below(one.file, base)), "reason": _reason(one.file)} for one in found[:FIRST]
+        ],
+    }
+
+
+def _below(file: Path, base: Path) -> Path:
+    return file.relative_to(base) if file.is_relative_to(base) else file
+
+
+def _reason(file: Path) -> str:
+    if file.is_dir():
+        return "the file is a folder"
+    return "the file cannot be opened" if file.exists() else "the file does not exist"
+
+
+def _told(lost: Mapping[str, Any]) -> list[str]:
+    """The sentence about clips that cannot be read, if there are any."""
+    first = lost["first"]
+    if not first:
+        return []
+    names = [f"{one['id']}: {one['file']}" for one in first if one["reason"] == first[0]["reason"]]
+    named = ", ".join([*names, "…"] if lost["clips"] > len(names) else names)
+    part = "" if lost["whole"] == lost["clips"] else ", wholly or in part"
+    what = f"{count(lost['clips'], 'clip')} cannot be read{part}: {first[0]['reason']} ({named})"
+    return [f"{what}; 'mer dataset check' names every row."]
 
 
 FEW = 0.05

@@ -135,7 +135,7 @@ def run_config(
         write_config(config, folder / "config.toml")
     log = RunLog(folder / "log.jsonl", began)
     log.finish("data", began, source=config.data.source)
-    teller = Teller(space.catalogue, folder, log, space.listeners)
+    teller = Teller(space.catalogue, folder, log, space.listeners, space.notice)
     space = replace(space, work=folder / WORK)
     with teller.run(config, len(table.clips)), finishing(space.work):
         found = _work(config, table, space, teller, command, fit)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mer_core.announce import Announcer, ListenerProblem
+from mer_core.announce import Announcer, ListenerProblem, deaf_plugins
 from mer_core.config import RunConfig
 from mer_core.engine import ClipFailure
 from mer_core.errors import MerError
@@ -25,16 +25,26 @@ class Teller:
 
     Args:
         listeners: False to tell nobody.
+        notice: told at the run's beginning of plugins that cannot be announced to.
     """
 
-    def __init__(self, catalogue: Catalogue, folder: Path, log: RunLog, listeners: bool = True) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        folder: Path,
+        log: RunLog,
+        listeners: bool = True,
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
         self.folder, self.log = folder, log
         self.warnings: list[str] = []
-        self._announcer = Announcer(catalogue if listeners else Catalogue(), self._note)
+        self._catalogue, self._notice = catalogue if listeners else Catalogue(), notice
+        self._announcer = Announcer(self._catalogue, self._note)
 
     @contextmanager
     def run(self, config: RunConfig, clips: int) -> Iterator[None]:
         """Announce the run's beginning, and its end if that is an error; :meth:`finished` tells a good end."""
+        self._name_the_deaf()
         try:
             self._announcer.announce(RunStarted(folder=self.folder, config=config.model_dump(mode="json"), clips=clips))
             yield
@@ -82,6 +92,17 @@ class Teller:
 
     def _end(self, status: Status, error: str = "") -> None:
         self._announcer.announce(RunFinished(folder=self.folder, status=status, seconds=self.log.seconds, error=error))
+
+    def _name_the_deaf(self) -> None:
+        """Say which plugins hear nothing, or not all, of this run."""
+        found = deaf_plugins(self._catalogue)
+        for one in found:
+            self.log.write("listener unusable", plugin=one.plugin, error=one.reason, remedy=one.remedy)
+        if found:
+            told = f"Not every plugin can be told of this run: {'; '.join(map(str, found))}. See 'mer doctor'."
+            self.warnings.append(told)
+            if self._notice is not None:
+                self._notice(told)
 
     def _note(self, problem: ListenerProblem) -> None:
         self.log.write(
