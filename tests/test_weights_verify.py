@@ -222,3 +222,12 @@ def test_a_torchvision_for_another_torch_is_no_fault_of_the_checkpoint(
     mer(*extract_line("videomae", folder, shelf.clips())).refuses(
         3, "transformers cannot prepare pictures here", "torchvision::nms", "Run: mer doctor"
     )
+
+
+def test_a_revision_is_of_one_repository(mer: Mer) -> None:
+    said = mer("weights", "fetch", "roberta-base", "roberta-large", "--revision", "abc", "--yes")
+    said.refuses(2, "--revision abc is of one repository, and 2 are named")
+
+
+def test_a_preset_is_verified_as_all_that_it_loads(mer: Mer) -> None:
+    mer("weights", "verify", "standard-zh").refuses(3, "chinese-hubert-large", "mer weights fetch")

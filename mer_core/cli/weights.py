@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mer_core.cli.flags import Json, WeightsDir
 from mer_core.cli.output import print_json, stderr_console, stdout_console
+from mer_core.errors import UsageError
 
 if TYPE_CHECKING:
     from mer_core.spec import Weights
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Prepare the weights that plugins load.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="A name of 'mer weights list', or a hub id (owner/name).")]
+Names = Annotated[
+    list[str], typer.Argument(help="Names of 'mer weights list', presets (standard-zh), or hub ids (owner/name).")
+]
 Revision = Annotated[str, typer.Option(help="Commit, branch or tag, in place of the pinned one.")]
 
 
@@ -43,9 +48,7 @@ def list_all(weights_dir: WeightsDir = None, json: Json = False) -> None:
 
 @app.command("fetch")
 def fetch(
-    names: Annotated[
-        list[str], typer.Argument(help="Names of 'mer weights list', presets (standard-zh), or hub ids (owner/name).")
-    ],
+    names: Names,
     revision: Revision = "",
     again: Annotated[bool, typer.Option("--again", help="Download even what is here, if it is damaged.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -55,7 +58,9 @@ def fetch(
     from mer_core.workflows.weights import fetch_weights, wanted_weights
 
     catalogue = discover()
-    wanted = [one for name in names for one in wanted_weights(catalogue, name)]
+    wanted = list({one.repo: one for name in names for one in wanted_weights(catalogue, name)}.values())
+    if revision and len(wanted) > 1:
+        raise UsageError(f"--revision {revision} is of one repository, and {len(wanted)} are named.", "Name one.")
     for one in wanted:
         stderr_console().print(_about(one, revision), markup=False)
     if not yes and sys.stdin.isatty() and not typer.confirm("Download?", default=True, err=True):
@@ -75,16 +80,19 @@ def path(name: Name, revision: Revision = "", weights_dir: WeightsDir = None) ->
 
 @app.command("verify")
 def verify(
-    name: Name,
+    names: Names,
     device: Annotated[str, typer.Option(help="cpu, cuda:0 ...")] = "cpu",
     weights_dir: WeightsDir = None,
     json: Json = False,
 ) -> None:
     """Load weights as the plugins do; compare dimension and parameter count, and extract a feature. Exit 1 if wrong."""
     from mer_core.registry import discover
-    from mer_core.workflows.weights import verify_weights
+    from mer_core.workflows.weights import verify_weights, wanted_weights
 
-    found = verify_weights(discover(), name, device)
+    catalogue = discover()
+    meant = [[name] if Path(name).exists() else [one.name for one in wanted_weights(catalogue, name)] for name in names]
+    known = dict.fromkeys(name for some in meant for name in some)
+    found = [one for name in known for one in verify_weights(catalogue, name, device)]
     if json:
         print_json([_verified(one) for one in found])
     else:
