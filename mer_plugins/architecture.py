@@ -103,6 +103,16 @@ def check_reads(folder: Path, wanted: Reads, model: str = "") -> dict[str, Any]:
     return config
 
 
+def check_known(folder: Path, wanted: Reads, model: str = "") -> None:
+    """As :func:`check_reads`, for models with an extractor of their own; transformers is not imported for others.
+
+    Raises:
+        PluginError: as there.
+    """
+    if read_config(folder)["model_type"] in EXTRACTORS:
+        check_reads(folder, wanted, model)
+
+
 def _reads(folder: Path, kind: str, model: str, code: tuple[str, ...]) -> Reads:
     """What a model of transformers reads, as its class says.
 

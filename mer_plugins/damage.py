@@ -1,7 +1,7 @@
 """What is wrong with files of weights: cut short, an error page, a pickle with code, numbers that are none.
 
 What parsers say of a damaged file rarely helps; its first bytes and its length do. Light: torch is imported
-only where it has been already.
+for pickles alone.
 """
 
 from __future__ import annotations
@@ -27,12 +27,26 @@ SAFE = "Use the same weights in safetensors, from a publisher that you trust."
 
 def unreadable(place: Path, error: Exception) -> PluginError:
     """The error for weights, a file or a folder, that cannot be loaded: it names the file that is damaged."""
+    return _told(place) or PluginError(f"the weights in {place} cannot be loaded: {short(error)}.", refetch(place))
+
+
+def refuse_damaged(place: Path) -> None:
+    """Refuse weights, a file or a folder, that are not there or not whole, as headers and sizes tell: none is read.
+
+    Raises:
+        PluginError: naming the file.
+    """
+    if problem := _told(place):
+        raise problem
+
+
+def _told(place: Path) -> PluginError | None:
     try:
         found = damaged(place)
     except OSError as refused:
         found = place, f"cannot be read: {refused.strerror}"
     if found is None:
-        return PluginError(f"the weights in {place} cannot be loaded: {short(error)}.", refetch(place))
+        return None
     hint = SAFE if found[1].startswith(CODE) else refetch(found[0])
     return PluginError(f"{found[0]} {found[1]}.", hint)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from mer_core.plugin import Field, Options, PluginError, Weights
+from mer_core.plugin import Clip, Field, Options, PluginError, Weights
 from mer_core.weights import Located, locate, refetch
 from mer_plugins import damage
-from mer_plugins.architecture import read_config
+from mer_plugins.architecture import check_kind, read_config
 from mer_plugins.trust import failed_code, trusted
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class WeightsOptions(Options):
     """Options of a plugin that loads weights. Subclasses list in ``known`` what their spec lists."""
 
     known: ClassVar[tuple[Weights, ...]] = ()
+    kind: ClassVar[str] = ""
+    """The ``model_type`` that the checkpoint's config.json must name; empty: any."""
 
     model: str
     """Name of known weights, hub id (owner/name), or a local folder or file."""
@@ -47,6 +49,24 @@ class WeightsOptions(Options):
             MissingWeightsError: with the command that fetches them.
         """
         return locate(self.model, self.known, self.revision)
+
+    def remarks(self, clips: Sequence[Clip]) -> tuple[str, ...]:
+        """Nothing, where the weights look right.
+
+        Raises:
+            PluginError: as :meth:`check_weights`.
+        """
+        self.check_weights(self.located().path)
+        return ()
+
+    def check_weights(self, place: Path) -> None:
+        """Refuse weights that config.json, headers and sizes show to be wrong. They are not read, so that it is cheap.
+
+        Raises:
+            PluginError: they are of another architecture, lack a file, or are cut short.
+        """
+        check_kind(place, self.kind) if self.kind else read_config(place)
+        damage.refuse_damaged(place)
 
     def fingerprint(self) -> Mapping[str, Any]:
         """The weights' commit or content counts, not what they are called or where they lie."""

@@ -27,6 +27,7 @@ from mer_core.workflows.features import label_indices
 from mer_core.workflows.fit_progress import fit_progress
 from mer_core.workflows.fits import LOCK, WORK, Lesson, fit_extractor
 from mer_core.workflows.jobs import build_jobs
+from mer_core.workflows.remarks import announce_remarks
 from mer_core.workflows.workspace import Workspace, open_workspace, pick_device
 
 HELD_BACK = ("val", "test", "unlabelled")
@@ -88,11 +89,12 @@ def finetune_config(config: RunConfig, out: Path, space: Workspace) -> FittedSta
     refuse_other(out)
     rank = int(os.environ.get("RANK", "0"))
     table = load_data(config.data, space)
-    jobs, derivers = build_jobs(config, space.catalogue, table.targets.classes)
+    jobs, derivers = built = build_jobs(config, space.catalogue, table.targets.classes)
     (job,) = jobs
     chosen = [clip for clip in table.clips if clip.label and clip.split not in HELD_BACK]
     if not chosen:
         raise TooLittleDataError("no clip of the training split is labelled.", "See 'mer dataset check'.")
+    announce_remarks(built, chosen, space)
     lesson = _lesson(chosen, table.targets.classes, config)
     entry = space.catalogue.entry(ExtractorSpec, config.streams[job.name].extractor)
     store, settings = FeatureStore(space.cache.features), engine_settings(config, space)

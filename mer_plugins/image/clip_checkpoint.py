@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mer_core.plugin import EnvironmentProblem, PluginError
 from mer_core.weights import CONFIG, LAYOUTS, Located, refetch
 from mer_plugins.architecture import EXTRACTORS
-from mer_plugins.damage import refuse_nan
+from mer_plugins.damage import refuse_damaged, refuse_nan
 from mer_plugins.image.clip_options import OPEN_CLIP_CONFIG
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 OPEN_CLIP = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """Names of the weights in a folder of open_clip; older ones have a name of transformers."""
+
+Layout = Literal["file", "open_clip", "transformers"]
+
+NAMES = {"open_clip": (*OPEN_CLIP, *LAYOUTS), "transformers": LAYOUTS}
+"""The names of weights in a folder of each layout, the first one found is read."""
 
 NO_TEXT = {"width": 64, "heads": 1, "layers": 1, "vocab_size": 8, "context_length": 4}
 """Stands for the text tower where only pictures are encoded."""
@@ -105,13 +110,43 @@ def read_clip(located: Located, architecture: str = "") -> ClipCheckpoint:
     """
     require_open_clip()
     path = located.path
-    if path.is_file():
+    layout = layout_of(path)
+    if layout == "file":
         return _file(path, architecture)
+    return _transformers(path) if layout == "transformers" else _open_clip(path, located.identity)
+
+
+def check_clip(path: Path, architecture: str = "") -> None:
+    """Refuse what is seen to be no CLIP, or damaged, without reading the weights.
+
+    Raises:
+        PluginError: it is none of CLIP, not whole, or holds code.
+        EnvironmentProblem: it is a file, and open_clip cannot be imported.
+    """
+    from mer_plugins.image.tensors import first_of, refuse_code
+
+    layout = layout_of(path)
+    file = path if layout == "file" else first_of(path, NAMES[layout])
+    refuse_damaged(file)
+    refuse_code(file)
+    if layout == "file":
+        require_open_clip()
+        _config(file, architecture)
+
+
+def layout_of(path: Path) -> Layout:
+    """How the checkpoint at ``path`` is laid out.
+
+    Raises:
+        PluginError: it is none of CLIP.
+    """
+    if path.is_file():
+        return "file"
     kind = _json(path / CONFIG).get("model_type")
     if (path / OPEN_CLIP_CONFIG).is_file() and (kind != "clip" or any((path / one).is_file() for one in OPEN_CLIP)):
-        return _open_clip(path, located.identity)
+        return "open_clip"
     if kind == "clip":
-        return _transformers(path)
+        return "transformers"
     if kind is None:
         raise PluginError(f"{path} holds no CLIP: {_no_kind(path)}.", "Name a folder with a checkpoint of CLIP.")
     hint = (
@@ -143,7 +178,7 @@ def _transformers(folder: Path) -> ClipCheckpoint:
     from mer_plugins.image.clip_names import config_of, renamed
     from mer_plugins.image.tensors import first_of, read_state
 
-    state = renamed(read_state(first_of(folder, LAYOUTS)))
+    state = renamed(read_state(first_of(folder, NAMES["transformers"])))
     return ClipCheckpoint(folder, config_of(folder), state, None)
 
 
@@ -156,7 +191,7 @@ def _open_clip(folder: Path, identity: str) -> ClipCheckpoint:
         raise PluginError(f"{folder / OPEN_CLIP_CONFIG} describes no model.", refetch(folder))
     if _trained_quick(identity.partition("@")[0]):
         config["quick_gelu"] = True
-    state = read_state(first_of(folder, (*OPEN_CLIP, *LAYOUTS)))
+    state = read_state(first_of(folder, NAMES["open_clip"]))
     return ClipCheckpoint(folder, config, state, dict(told.get("preprocess_cfg", {})))
 
 
@@ -169,13 +204,23 @@ def _trained_quick(repo: str) -> bool:
 
 
 def _file(file: Path, architecture: str) -> ClipCheckpoint:
-    from open_clip.factory import get_model_config, list_models
-
     from mer_plugins.image.clip_names import is_transformers, renamed
     from mer_plugins.image.tensors import read_state
 
     state = read_state(file)
-    config = get_model_config(architecture) if architecture in list_models() else None
+    config = _config(file, architecture)
+    return ClipCheckpoint(file, config, renamed(state) if is_transformers(state) else state, {})
+
+
+def _config(file: Path, architecture: str) -> dict[str, Any]:
+    """What open_clip says of ``architecture``.
+
+    Raises:
+        PluginError: it has none of that name.
+    """
+    from open_clip.factory import get_model_config, list_models
+
+    config: dict[str, Any] | None = get_model_config(architecture) if architecture in list_models() else None
     if config is None:
         unknown = (
             f"open_clip has no model {architecture!r}" if architecture else f"{file} does not say what model it is"
@@ -183,7 +228,7 @@ def _file(file: Path, architecture: str) -> ClipCheckpoint:
         raise PluginError(
             f"{unknown}.", "Set the option architecture, such as ViT-L-14-quickgelu (OpenAI's) or ViT-B-32 (others)."
         )
-    return ClipCheckpoint(file, config, renamed(state) if is_transformers(state) else state, {})
+    return config
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -35,6 +35,16 @@ class ClipModel(WeightsOptions):
             return super().located()
         return locate(tagged(self.model).repo, (tagged(self.model),), self.revision)
 
+    def check_weights(self, place: Path) -> None:
+        """Refuse what is no CLIP, or not whole.
+
+        Raises:
+            PluginError: as the extractor when it is made.
+        """
+        from mer_plugins.image.clip_checkpoint import check_clip
+
+        check_clip(place, self.architecture)
+
 
 class ClipWeights(ClipModel, PictureOptions):
     """What both extractors over CLIP can set."""

@@ -54,12 +54,16 @@ def read_state(file: Path) -> State:
 def _read(file: Path) -> State:
     if file.suffix == ".safetensors":
         return load_file(file)
-    _refuse_code(file)
+    refuse_code(file)
     return _inner(torch.load(file, map_location="cpu", weights_only=True))
 
 
-def _refuse_code(file: Path) -> None:
-    """OpenAI's own files are TorchScript: a program with weights in it, which can only be run to be read."""
+def refuse_code(file: Path) -> None:
+    """OpenAI's own files are TorchScript: a program with weights in it, which can only be run to be read.
+
+    Raises:
+        PluginError: ``file`` is one.
+    """
     if not is_zipfile(file):
         return
     with ZipFile(file) as archive:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from mer_core.plugin import Field, Weights
+from mer_plugins import damage
 from mer_plugins.hf import WeightsOptions
 from mer_plugins.speech.emotion2vec_weights import EMOTION2VEC
 
@@ -24,3 +26,13 @@ class Emotion2vecOptions(WeightsOptions):
     """Seconds of a long clip that one window answers for."""
     overlap: float = Field(default=4.0, ge=0.0, le=10.0)
     """Seconds of context on both sides of a window; their frames are dropped."""
+
+    def check_weights(self, place: Path) -> None:
+        """Refuse a file of weights that is not whole; what network it holds is told by reading it.
+
+        Raises:
+            PluginError: naming the file, or the folder that holds none.
+        """
+        from mer_plugins.speech.emotion2vec_checkpoint import find
+
+        damage.refuse_damaged(find(place))

@@ -12,9 +12,6 @@ from mer_plugins.speech.encoder_weights import DATA2VEC, HUBERT, WAV2VEC2, WAVLM
 class EncoderOptions(LayerOptions):
     """Options of ``hubert``, ``wav2vec2``, ``wavlm`` and ``data2vec-audio``."""
 
-    kind: ClassVar[str] = ""
-    """The ``model_type`` in the checkpoint's config.json."""
-
     last_layer: Literal["normed", "raw"] = "normed"
     """What counts as the last hidden layer: after the model's final layer norm (MER2024), or before it."""
     normalise: bool | None = None

@@ -18,6 +18,7 @@ class WhisperAsrOptions(WeightsOptions):
     """Options of the ``whisper-asr`` deriver."""
 
     known: ClassVar[tuple[Weights, ...]] = WHISPER_ASR
+    kind: ClassVar[str] = "whisper"
     model: str = WHISPER_ASR[0].name
     """Name of known weights, hub id (owner/name), or a local folder."""
     language: str = AUTO

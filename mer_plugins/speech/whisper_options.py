@@ -13,6 +13,7 @@ class WhisperOptions(WeightsOptions):
     """Options of the ``whisper`` extractor."""
 
     known: ClassVar[tuple[Weights, ...]] = WHISPER
+    kind: ClassVar[str] = "whisper"
     model: str = WHISPER[0].name
     """Name of known weights, hub id (owner/name), or a local folder."""
     source: Literal["encoder", "decoder2"] = "encoder"

@@ -48,6 +48,14 @@ class Encoded(NamedTuple):
     used: Any
 
 
+class Opened(NamedTuple):
+    """What is known of a model before any of its layers is read; ``tokenizer`` is sentencepiece's."""
+
+    shape: Shape
+    weights: Checkpoint
+    tokenizer: Any
+
+
 class Baichuan:
     """Features [T, D] of the T tokens of a transcript. Times are token numbers: a text has no clock.
 
@@ -57,15 +65,11 @@ class Baichuan:
     def __init__(self, options: BaichuanOptions, device: str) -> None:
         folder = options.located().path
         self.options = options
-        self.shape = Shape.read(folder)
-        check_options(folder, self.shape, options)
-        self._weights = weights = Checkpoint(folder)
-        weights.require(self.shape.expected())
-        self._tokenizer = tokenizer(folder, self.shape.vocabulary)
+        self.shape, self._weights, self._tokenizer = opened(folder, options)
         dtype = options.compute_dtype(device)
         self._pass = LayerPass(
             self.shape,
-            weights,
+            self._weights,
             device,
             dtype,
             layers=options.layers,
@@ -151,6 +155,19 @@ class Baichuan:
 
     def _begun(self, tokens: IntArray) -> IntArray:
         return np.concatenate([[self._tokenizer.bos_id()], tokens]) if self.options.add_bos else tokens
+
+
+def opened(folder: Path, options: BaichuanOptions) -> Opened:
+    """The model in ``folder``, of which only headers are read.
+
+    Raises:
+        PluginError: it is none, not whole, or cannot do what the options ask for.
+    """
+    shape = Shape.read(folder)
+    check_options(folder, shape, options)
+    weights = Checkpoint(folder)
+    weights.require(shape.expected())
+    return Opened(shape, weights, tokenizer(folder, shape.vocabulary))
 
 
 def tokenizer(folder: Path, vocabulary: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import DirectoryPath
@@ -40,3 +41,13 @@ class BaichuanOptions(LayerOptions):
         """As for all weights; how the work is cut changes nothing."""
         how = ("wave", "memory", "scratch", "batch_tokens", "keep_layers")
         return {**super().fingerprint(), **dict.fromkeys(how)}
+
+    def check_weights(self, place: Path) -> None:
+        """Refuse all that headers, config.json and the tokenizer show to be wrong.
+
+        Raises:
+            PluginError: as the extractor when it is made.
+        """
+        from mer_plugins.text.baichuan import opened
+
+        opened(place, self)

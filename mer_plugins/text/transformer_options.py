@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from mer_core.plugin import Field, Weights
+from mer_plugins.architecture import check_known
 from mer_plugins.hf import LayerOptions
 from mer_plugins.text.weights import ENCODERS
 
@@ -25,3 +27,8 @@ class HfTextOptions(LayerOptions):
     def fingerprint(self) -> Mapping[str, Any]:
         """As for all weights; how many tokens are read at once changes nothing."""
         return {**super().fingerprint(), "batch_tokens": None}
+
+    def check_weights(self, place: Path) -> None:
+        """As for all weights; models that are known not to read text are refused, too."""
+        check_known(place, "text", self.model)
+        super().check_weights(place)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from mer_core.plugin import Field, FramesInput, Input, OptionError
+from mer_core.plugin import Clip, Field, FramesInput, Input, OptionError
 from mer_plugins.image.clip_options import ClipModel
 from mer_plugins.video.emovclip_words import LabelWords
 from mer_plugins.video.prompts_plan import PromptPlan, Scheme
@@ -95,6 +95,18 @@ class EmoVClipOptions(TuningOptions, ClipModel):
         """
         return PromptPlan(self.scheme, self.tokens, self.vision_depth, self.text_depth, self.context)
 
+    def remarks(self, clips: Sequence[Clip]) -> tuple[str, ...]:
+        """Nothing, where weights and prompts look right.
+
+        Raises:
+            PluginError: the weights are no CLIP, or not whole.
+            UsageError: there are no such prompts, or the context has fewer tokens than they.
+        """
+        told, plan = super().remarks(clips), self.plan()
+        if plan.learns_words and len(plan.prefix.split()) < plan.tokens:  # a word is one token or more
+            plan.require(_count_tokens(plan.prefix))
+        return told
+
     def smoke(self) -> Mapping[str, Any]:
         """Options for the least work that shows whether weights do their work: one epoch of a frame per clip."""
         return {"epochs": 1, "frames": 1, "jitter": 1}
@@ -113,6 +125,15 @@ class EmoVClipOptions(TuningOptions, ClipModel):
         learnt = max(1, clips - held)
         times = (3 if self.scheme == "full" else 2) + self.checkpointing
         return self.epochs_of(-(-learnt // self.batch)) * (learnt * times + held) * self.operations()
+
+
+def _count_tokens(text: str) -> int:
+    from mer_plugins.image.clip_checkpoint import require_open_clip
+
+    require_open_clip()
+    from open_clip.tokenizer import SimpleTokenizer
+
+    return len(SimpleTokenizer().encode(text))
 
 
 def picture_operations(model: str, prompts: int = 0) -> float:

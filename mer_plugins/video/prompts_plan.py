@@ -61,6 +61,18 @@ class PromptPlan:
             return self.context.replace("_", " ").strip()
         return " ".join(["X"] * self.tokens)
 
+    def require(self, words: int) -> None:
+        """Refuse a prefix of so many tokens if they are fewer than the prompts.
+
+        Raises:
+            UsageError: they are; prompts would stand in the place of the class.
+        """
+        if words < self.tokens:
+            raise UsageError(
+                f"The context {self.prefix!r} has {words} tokens, fewer than the {self.tokens} that are learnt.",
+                f"Name more words, fewer tokens, or an empty context, which begins at random with {self.tokens}.",
+            )
+
     def sentences(self, texts: tuple[str, ...]) -> list[str]:
         """The text of each class."""
         return [f"{self.prefix} {text.replace('_', ' ')}.".strip() for text in texts]

@@ -53,12 +53,7 @@ def context_tokens(model: Any, plan: PromptPlan, tokenize: Tokenize) -> Tensor |
         UsageError: the words are fewer than the prompts, which would then stand in the place of the class.
     """
     tokens = torch.as_tensor(tokenize([plan.prefix])).long()
-    words = int(ends(model, tokens)[0]) - 1
-    if words < plan.tokens:
-        raise UsageError(
-            f"The context {plan.prefix!r} has {words} tokens, fewer than the {plan.tokens} that are learnt.",
-            f"Name more words, fewer tokens, or an empty context, which begins at random with {plan.tokens}.",
-        )
+    plan.require(int(ends(model, tokens)[0]) - 1)
     if plan.context.strip() and plan.tokens <= FEW:
         return tokens[0, 1 : 1 + plan.tokens]
     return None

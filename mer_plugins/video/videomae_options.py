@@ -17,6 +17,7 @@ class VideoMaeOptions(WeightsOptions):
     """Options of the ``videomae`` extractor."""
 
     known: ClassVar[tuple[Weights, ...]] = VIDEOMAE
+    kind: ClassVar[str] = "videomae"
 
     model: str = VIDEOMAE[0].name
     """Name of known weights, hub id (owner/name), or a local folder."""
