@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from learners import Learners, Memory, write_texts
+from learners import LearnerOptions, Learners, Memory, write_texts
 from numpy.typing import NDArray
 
 from mer_core import extract, finetune, open_workspace, run
@@ -71,6 +71,25 @@ def test_a_run_takes_it_with_its_options_and_counts_what_it_had_seen(
     other = run(strangers, out=tmp_path / "other", space=space, fitted={"memory": tmp_path / "fit"}, **SMALL)
     assert other.report.metrics.cv is not None
     assert other.report.metrics.cv.contaminated == 0, "clips that the fit never saw are clean"
+
+
+def test_other_options_than_the_fits_are_refused_except_those_that_are_free(
+    tmp_path: Path, space: Workspace, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = tmp_path / "fit"
+    finetune("memory", data, out=fit, options=["memory.scale=2.0"], space=space)
+    streams: dict[str, Any] = {"modalities": ["text"], "extractors": {"text": "memory"}, "fitted": {"memory": fit}}
+    other = {**streams, "options": ["memory.scale=3.0"]}
+    told = rf"text:memory is to have scale = 3\.0, and {fit} was fitted with scale = 2\.0"
+    with pytest.raises(UsageError, match=told):
+        run(data, out=tmp_path / "run", space=space, **other)
+    with pytest.raises(UsageError, match=told):
+        plan_run(make_config(space.catalogue, data=data, **other), space)
+    with pytest.raises(UsageError, match=told):
+        extract(data, space=space, **other)
+    extract(data, space=space, **{**other, "options": ["memory.scale=2"]})
+    monkeypatch.setattr(LearnerOptions, "free_once_fitted", frozenset({"scale"}), raising=False)
+    assert extract(data, space=space, **other).config.streams["text:memory"].options == {"scale": 3.0}
 
 
 def test_features_can_be_extracted_with_it(tmp_path: Path, space: Workspace, data: Path) -> None:

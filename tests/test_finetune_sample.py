@@ -261,6 +261,17 @@ def test_the_summary_fits_a_terminal(bench: Bench, whole: Path, mer: Mer, monkey
 # in a run
 
 
+def test_prompts_that_were_learnt_otherwise_are_not_passed_off(
+    bench: Bench, whole: Path, mer: Mer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    streams = ["--modalities", "video", "--extractor", "video=emovclip", "--fitted", f"emovclip={whole}"]
+    line = bench.line("run", *streams, "--plan", frames=2, output="frames")
+    assert mer(*line).code == 0, "how clips are read and what is given out may be chosen anew"
+    said = mer(*line, "-o", "emovclip.tokens=4", "-o", "emovclip.label_words=dataset")
+    said.refuses(2, 'tokens = 4, label_words = "dataset"', 'was fitted with tokens = 8, label_words = "paper"')
+
+
 def report(mer: Mer, bench: Bench, out: Path, *more: str) -> tuple[Said, dict[str, Any]]:
     line = bench.line("run", "--modalities", "video", "--extractor", "video=emovclip", data=bench.few, epochs=1)
     said = mer(*line, "--folds", "2", "--epochs", "2", "--out", str(out), *more)

@@ -24,7 +24,7 @@ from mer_core.store import FeatureStore, Table
 from mer_core.uploads import Upload
 from mer_core.workflows.data import clip_groups, load_data
 from mer_core.workflows.features import feature_set
-from mer_core.workflows.fitted import with_state
+from mer_core.workflows.fitted import refuse_other_options, with_state
 from mer_core.workflows.given import given_streams
 from mer_core.workflows.jobs import Jobs, build_jobs
 from mer_core.workflows.lost import why_empty
@@ -152,7 +152,14 @@ def part_learners(
     if learning:
         return [job for job in jobs if not job.spec.supervised], [job for job in jobs if job.spec.supervised]
     given = {name: choice.fitted for name, choice in config.streams.items() if choice.fitted}
-    return [with_state(job, load_state(Path(given[job.name]))) if job.name in given else job for job in jobs], []
+    return [_given_state(job, Path(given[job.name])) if job.name in given else job for job in jobs], []
+
+
+def _given_state(job: ExtractorJob, folder: Path) -> ExtractorJob:
+    state = load_state(folder)
+    found = with_state(job, state)
+    refuse_other_options(job, state)
+    return found
 
 
 Forecast = tuple[ExtractPlan, tuple[Upload, ...], tuple[str, ...]]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 from mer_core.engine import ExtractorJob
-from mer_core.errors import DataError
+from mer_core.errors import DataError, UsageError
 from mer_core.fitted import SCHEMA, FittedState
 from mer_core.names import readable
 from mer_core.spec import digest, plain
@@ -64,4 +65,26 @@ def refuse_strange(job: ExtractorJob, state: FittedState) -> None:
         raise DataError(
             f"{state.folder} was fitted with another {other[0]} ({state.facts['options'].get(other[0])}).",
             f"Give that one with -o {job.spec.name}.{other[0]}=..., or run 'mer finetune' again.",
+        )
+
+
+def refuse_other_options(job: ExtractorJob, state: FittedState) -> None:
+    """Raise where ``job`` has other options than ``state`` was fitted with, which nothing would heed.
+
+    Those may differ that change no result, that stand for content which :func:`refuse_strange` compares, and that the
+    options' class names in ``free_once_fitted``.
+
+    Raises:
+        UsageError: naming the options, what was asked for and what there is.
+    """
+    now, then = describe(job)["options"], state.facts["options"]
+    free = {*job.options.fingerprint(), *state.facts["content"], *getattr(type(job.options), "free_once_fitted", ())}
+    other = [key for key in then if key in now and key not in free and now[key] != then[key]]
+    if other:
+        asked, held = (
+            ", ".join(f"{key} = {json.dumps(one[key], ensure_ascii=False)}" for key in other) for one in (now, then)
+        )
+        raise UsageError(
+            f"{job.name} is to have {asked}, and {state.folder} was fitted with {held}.",
+            f"Leave out -o {job.spec.name}.{other[0]}, or run 'mer finetune' with it.",
         )

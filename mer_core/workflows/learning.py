@@ -19,7 +19,7 @@ from mer_core.workflows.asking import States, ask
 from mer_core.workflows.crossfit import CrossFitting, fit_all, restricted
 from mer_core.workflows.extract import Extraction, engine_settings
 from mer_core.workflows.features import learnable
-from mer_core.workflows.fitted import refuse_strange
+from mer_core.workflows.fitted import refuse_other_options, refuse_strange
 from mer_core.workflows.fold_tables import Fitted, Part
 from mer_core.workflows.folding import NOTHING
 from mer_core.workflows.log import RunLog
@@ -85,6 +85,7 @@ def given_states(config: RunConfig, jobs: Sequence[ExtractorJob]) -> dict[str, F
 
     Raises:
         DataError: naming the folder and what is wrong with it.
+        UsageError: the run has other options than it was fitted with.
     """
     found = {}
     for job in jobs:
@@ -92,6 +93,7 @@ def given_states(config: RunConfig, jobs: Sequence[ExtractorJob]) -> dict[str, F
         if folder and job.spec.supervised:
             state = found[job.name] = load_state(Path(folder))
             refuse_strange(job, state)
+            refuse_other_options(job, state)
             if not state.keys:
                 what = f"{job.name}: {folder} does not say which clips it learnt from, so no score could be trusted."
                 raise DataError(what, "Give the folder that 'mer finetune' wrote, not that of a model.")

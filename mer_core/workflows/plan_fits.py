@@ -14,6 +14,7 @@ from mer_core.engine import ExtractorJob
 from mer_core.engine.plan import POOLED_BYTES
 from mer_core.workflows.features import label_indices
 from mer_core.workflows.jobs import build_jobs
+from mer_core.workflows.learning import given_states
 from mer_core.workflows.workspace import Workspace
 
 GPU_OPERATIONS = 300e12
@@ -58,8 +59,13 @@ class _Fits(NamedTuple):
 
 
 def plan_fits(config: RunConfig, table: ClipTable, space: Workspace, folds: FoldPlan) -> list[PlannedFits]:
-    """The fits of a run over ``folds``, by stream; nothing is fitted or looked up."""
+    """The fits of a run over ``folds``, by stream; nothing is fitted or looked up.
+
+    Raises:
+        MerError: a fit that was given is not there, or not one for this run.
+    """
     jobs, _ = build_jobs(config, space.catalogue, table.targets.classes)
+    given_states(config, jobs)
     return [_planned(job, config, table, folds) for job in jobs if job.spec.supervised]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator, model_validator
 
@@ -27,6 +27,9 @@ NAMED = re.compile(r"vit[-_]?(base|large|huge|b|l|h)[-_]?(?:patch)?(14|16|32)(?:
 
 class EmoVClipOptions(TuningOptions, ClipModel):
     """Options of the ``emovclip`` extractor."""
+
+    free_once_fitted: ClassVar[frozenset[str]] = frozenset(("frames", "jitter", "max_side", "output", "normalise"))
+    """They say how clips are read, and what is given out: a run may choose them anew for prompts that are learnt."""
 
     frames: int = Field(default=16, ge=1, le=256)
     """Frames of each clip, spread evenly."""
