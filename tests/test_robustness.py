@@ -50,7 +50,7 @@ class Moody:
         time.sleep(float(os.environ.get("MOODY_SLEEP", "0")))
         if text == "raise":
             raise ValueError("no [such] luck")
-        if text == "nan":
+        if text == "nowhere":
             return Features(np.full(2, np.nan, np.float32))
         return Features(np.array([len(text), np.inf if text == "part" else 1.0], np.float32))
 
@@ -438,7 +438,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def moody_run(media: Path, toys: Path, shared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with features that are not finite."""
     rows = spoken(media)
-    for number, word in enumerate(("nan", "part", "raise")):
+    for number, word in enumerate(("nowhere", "part", "raise")):
         rows[number]["text"] = word
     folder = tmp_path_factory.mktemp("moody-runs") / "r"
     table = write_table(folder.parent / "t.csv", rows)
