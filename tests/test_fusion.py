@@ -1,4 +1,4 @@
-"""The shipped fusions: goldens of METHODS section 3, and the one meaning of absence."""
+"""The shipped fusions: goldens of the MER2024 baseline, and the one meaning of absence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modality dropout: frequencies, policies, and that only presence bits change (METHODS 2.4)."""
+"""Modality dropout: frequencies, policies, and that only presence bits change."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_equal_rates_are_one_rate_and_zeros_are_identity() -> None:
 
 
 def test_two_draws_of_av_hubert() -> None:
-    """Both of its settings at .5: .5 nothing goes, .25 each one goes, never both (METHODS 2.2)."""
+    """Both of its settings at .5: .5 nothing goes, .25 each one goes, never both."""
     kept = drop_one(ALL[:, :2], (0.25, 0.25), noise(ROWS, 2, seed=5))
     shares = [(kept == torch.tensor(row)).all(1).float().mean().item() for row in ([1, 1], [0, 1], [1, 0], [0, 0])]
     assert all(near(*pair) for pair in zip(shares, (0.5, 0.25, 0.25, 0.0), strict=True))

@@ -1,4 +1,4 @@
-"""The attention fusion of MER2024 (arXiv 2409.07078; facts: METHODS section 3), any number of streams."""
+"""The attention fusion of MER2024 (arXiv 2409.07078), any number of streams; layers as in its baseline, MERTools."""
 
 from __future__ import annotations
 

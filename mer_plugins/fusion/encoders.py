@@ -1,4 +1,4 @@
-"""Building blocks of the fusions, as in the MER2024 baseline (facts: METHODS section 3)."""
+"""Building blocks of the fusions, as in the MER2024 baseline (MERTools)."""
 
 from __future__ import annotations
 

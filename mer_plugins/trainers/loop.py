@@ -180,7 +180,7 @@ def without_padding(mask: Tensor, weights: Tensor) -> Tensor:
 
 
 def weighted_f1(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> float:
-    """WAF: F1 of each class weighted by its share of ``truth`` (METHODS section 10)."""
+    """WAF: F1 of each class weighted by its share of ``truth``."""
     size = int(max(truth.max(), guess.max())) + 1
     support, guessed = np.bincount(truth, minlength=size), np.bincount(guess, minlength=size)
     hits = np.bincount(truth[truth == guess], minlength=size)
