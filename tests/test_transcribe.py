@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_toys import sound
+from whisper_models import checkpoint
 
 from mer_core import Extraction, Workspace, open_workspace, predict, run
 from mer_core.cli.app import run_app
@@ -340,9 +341,10 @@ def test_words_of_the_report() -> None:
 
 
 def test_the_command_line(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without weights: what is asked for is planned, refused or left alone before anything is loaded."""
+    """What is asked for is planned, refused or left alone before anything is loaded."""
+    model = checkpoint(tmp_path / "whisper")
     common = ["--data", str(table), "-m", "text", "--cache", str(tmp_path / "cache")]
-    assert run_app(["run", *common, "--transcribe", "--plan", "-o", f"whisper-asr.model={tmp_path}"]) == 0
+    assert run_app(["run", *common, "--transcribe", "--plan", "-o", f"whisper-asr.model={model}"]) == 0
     assert "whisper-asr: make transcript of 3 clips, reuse 0" in " ".join(capsys.readouterr().out.split())
     assert run_app(["extract", *common, "--transcribe", "-m", "speech"]) == 2
     assert "no stream of this run reads text" in " ".join(capsys.readouterr().err.split())
