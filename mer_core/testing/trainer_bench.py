@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer_core.feature_set import FeatureSet, StreamData
+from mer_core.models import no_model
 from mer_core.protocols import Model, Progress
 from mer_core.testing.fusion_bench import seeded
 from mer_core.testing.kit import CheckFailed, require
@@ -22,9 +23,6 @@ from mer_core.testing.toy_fusion import ToyFusion
 Probabilities = NDArray[np.float64]
 
 FOLDS = 3
-
-METHODS = ("predict", "logits", "save")
-"""Of a model."""
 
 
 class TrainerBench:
@@ -58,9 +56,8 @@ class TrainerBench:
         self.fits += 1
         with global_seed(1000 + self.fits):
             fitted: Model = self.trainer().fit(ToyFusion(), data, seed, progress)
-        absent = [name for name in METHODS if not callable(getattr(fitted, name, None))]
-        name = type(fitted).__name__
-        require(not absent, f"fit returned {name}, which is no model: it lacks {', '.join(absent)}. See Model.")
+        wrong = no_model(fitted)
+        require(not wrong, f"fit {wrong} See Model.")
         return fitted
 
 

@@ -95,7 +95,7 @@ def build_report(
             }
         ),
         unlabelled=_unlabelled(extraction, scores),
-        provenance=provenance(config, extraction, training, space, command),
+        provenance=provenance(config, extraction, training, command),
         timing={**log.timing, "total": log.seconds},
         files=dict(files),
         warnings=(

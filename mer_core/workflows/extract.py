@@ -91,11 +91,13 @@ def extract_clips(
     shard: tuple[int, int] | None = None,
     keep_frames: bool = False,
     built: Jobs | None = None,
+    remarks: tuple[str, ...] | None = None,
     learning: bool = False,
 ) -> Extraction:
     """Like :func:`extract`, for clips that are already loaded, and for jobs that may be built already.
 
     Args:
+        remarks: what plugins said of the clips, if they have been asked.
         learning: set supervised extractors aside, for :func:`mer_core.workflows.learning.learn`; otherwise each
             must have been fitted before.
     """
@@ -106,7 +108,7 @@ def extract_clips(
     jobs, learners = part_learners(config, jobs, learning)
     store = FeatureStore(space.cache.features)
     settings = engine_settings(config, space, shard, keep_frames)
-    remarks = find_remarks(built, table.clips)
+    remarks = find_remarks(built, table.clips) if remarks is None else remarks
     uploads = find_uploads(built, table.clips, store, settings)
     announce_uploads(uploads, space)
     groups = clip_groups(table.clips, config.folds.group)

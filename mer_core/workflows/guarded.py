@@ -13,11 +13,10 @@ from mer_core.blame import blame, title
 from mer_core.catalogue import Entry
 from mer_core.errors import PluginError
 from mer_core.feature_set import StreamData, StreamInfo, TargetSpec
+from mer_core.models import no_model
 from mer_core.protocols import Model
 
 _T = TypeVar("_T")
-
-METHODS = ("predict", "logits", "save")
 
 
 class GuardedModel:
@@ -97,8 +96,6 @@ def guard(model: Model, trainer: Entry) -> Model:
     Raises:
         PluginError: it is no model.
     """
-    absent = [name for name in METHODS if not callable(getattr(model, name, None))]
-    if absent:
-        what = f"{title(trainer)} returned {type(model).__name__}, which is no model: it lacks {', '.join(absent)}."
-        raise PluginError(what, "See 'Trainer' in docs/plugins/reference.md.")
+    if wrong := no_model(model):
+        raise PluginError(f"{title(trainer)} {wrong}", "See 'Trainer' in docs/plugins/reference.md.")
     return cast("Model", GuardedModel(model, trainer))  # its attributes are read-only, which is enough here

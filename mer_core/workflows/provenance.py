@@ -12,15 +12,13 @@ from mer_core.report.facts import Provenance
 from mer_core.spec import digest
 from mer_core.workflows.extract import Extraction
 from mer_core.workflows.train import Training
-from mer_core.workflows.workspace import Workspace, pick_device
+from mer_core.workflows.workspace import pick_device
 
 PACKAGES = ("mer-toolkit", "torch", "numpy", "av", "opencv-python-headless", "librosa", "transformers")
 """Whose versions are told."""
 
 
-def provenance(
-    config: RunConfig, extraction: Extraction, training: Training, space: Workspace, command: str
-) -> Provenance:
+def provenance(config: RunConfig, extraction: Extraction, training: Training, command: str) -> Provenance:
     """What a report says so that its run can be repeated."""
     import torch
 

@@ -26,12 +26,14 @@ def find_remarks(built: Jobs, clips: Sequence[Clip]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def announce_remarks(built: Jobs, clips: Sequence[Clip], space: Workspace) -> None:
-    """Tell them while there is time to stop.
+def announce_remarks(built: Jobs, clips: Sequence[Clip], space: Workspace) -> tuple[str, ...]:
+    """Tell them while there is time to stop, and return them.
 
     Raises:
         MerError: as :func:`find_remarks`.
     """
-    for told in find_remarks(built, clips):
+    found = find_remarks(built, clips)
+    for told in found:
         if space.notice:
             space.notice(told)
+    return found

@@ -151,9 +151,9 @@ def _work(
         check_start(config, table.targets, space.catalogue)
         built = build_jobs(config, space.catalogue, table.targets.classes)
         given_states(config, built[0])
-        announce_remarks(built, table.clips, space)
+        remarks = announce_remarks(built, table.clips, space)
     with log.stage("extract", clips=len(table.clips)):
-        extraction = extract_clips(config, table, space, built=built, learning=True)
+        extraction = extract_clips(config, table, space, built=built, remarks=remarks, learning=True)
         for upload in extraction.uploads:
             log.write("upload", **upload.document())
         _log_tracebacks(extraction, log)
