@@ -6,37 +6,19 @@ Sizes are computed from the architecture, in float32 and with the head or decode
 from __future__ import annotations
 
 from mer_core.plugin import Weights
-
-CONFIGS = ("config.json", "preprocessor_config.json")
-TORCH = (*CONFIGS, "pytorch_model.bin")
-SAFE = (*CONFIGS, "model.safetensors")
-
-
-def _weights(
-    repo: str, revision: str, files: tuple[str, ...], licence: str, dim: int, size: int, count: int
-) -> Weights:
-    return Weights(
-        name=repo.split("/")[1],
-        repo=repo,
-        revision=revision,
-        files=files,
-        bytes=size,
-        licence=licence,
-        dim=dim,
-        parameters=count,
-    )
+from mer_plugins.published import SAFE, TORCH, published
 
 
 def _clip(repo: str, revision: str, dim: int, size: int, count: int, files: tuple[str, ...] = TORCH) -> Weights:
-    return _weights(repo, revision, files, "MIT", dim, size, count)
+    return published(repo, "MIT", dim, size, count, revision, files)
 
 
 def _vision(repo: str, revision: str, dim: int, size: int, count: int) -> Weights:
-    return _weights(repo, revision, SAFE, "Apache-2.0", dim, size, count)
+    return published(repo, "Apache-2.0", dim, size, count, revision, SAFE)
 
 
 def _videomae(name: str, revision: str, dim: int, size: int, count: int) -> Weights:
-    return _weights(f"MCG-NJU/{name}", revision, SAFE, "CC-BY-NC-4.0", dim, size, count)
+    return published(f"MCG-NJU/{name}", "CC-BY-NC-4.0", dim, size, count, revision, SAFE)
 
 
 CLIP = (

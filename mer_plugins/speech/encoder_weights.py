@@ -9,25 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mer_core.plugin import Weights
+from mer_plugins.published import SAFE, TORCH, published
 
-CONFIGS = ("config.json", "preprocessor_config.json")
-TORCH = (*CONFIGS, "pytorch_model.bin")
-SAFE = (*CONFIGS, "model.safetensors")
 BASE, LARGE = 768, 1024
 MIT, APACHE, CC = "MIT", "Apache-2.0", "CC-BY-SA-3.0"
 
 
 def _torch(repo: str, licence: str, dim: int, size: int, count: int, revision: str = "main") -> Weights:
-    return Weights(
-        name=repo.split("/")[1],
-        repo=repo,
-        revision=revision,
-        files=TORCH,
-        bytes=size,
-        licence=licence,
-        dim=dim,
-        parameters=count,
-    )
+    return published(repo, licence, dim, size, count, revision, TORCH)
 
 
 def _chinese(name: str, dim: int, size: int, count: int, revision: str = "main") -> Weights:
@@ -82,17 +71,7 @@ SPEAKING = ("generation_config.json", "tokenizer.json", "tokenizer_config.json")
 
 
 def _whisper(size: str, dim: int, total: int, count: int, revision: str, licence: str = APACHE) -> Weights:
-    name = f"whisper-{size}"
-    return Weights(
-        name=name,
-        repo=f"openai/{name}",
-        revision=revision,
-        files=(*SAFE, *SPEAKING),
-        bytes=total,
-        licence=licence,
-        dim=dim,
-        parameters=count,
-    )
+    return published(f"openai/whisper-{size}", licence, dim, total, count, revision, (*SAFE, *SPEAKING))
 
 
 WHISPER = (

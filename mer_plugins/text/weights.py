@@ -7,26 +7,15 @@ decoders with 16 bits.
 from __future__ import annotations
 
 from mer_core.plugin import Weights
+from mer_plugins.published import published
 
 APACHE, MIT, BAICHUAN_LICENCE = "Apache-2.0", "MIT", "Baichuan community licence"
 BASE, LARGE = 768, 1024
 
 
-def _encoder(repo: str, licence: str, dim: int, size: int, count: int, revision: str = "main") -> Weights:
-    return Weights(
-        name=repo.partition("/")[2],
-        repo=repo,
-        revision=revision,
-        bytes=size,
-        licence=licence,
-        dim=dim,
-        parameters=count,
-    )
-
-
 def _chinese(name: str, dim: int, size: int, count: int, revision: str = "main") -> Weights:
     """One of those by the laboratory of HIT and iFLYTEK."""
-    return _encoder(f"hfl/{name}", APACHE, dim, size, count, revision)
+    return published(f"hfl/{name}", APACHE, dim, size, count, revision)
 
 
 def _electra(size: str, dim: int, total: int, count: int, revision: str = "main") -> Weights:
@@ -43,14 +32,14 @@ ENCODERS = (
     _chinese("chinese-macbert-large", LARGE, *ZH_BERT_LARGE, "1cf2677c782975600ce58e2961656b1b29eddbae"),
     _chinese("chinese-macbert-base", BASE, *ZH_BERT, "a986e004d2a7f2a1c2f5a3edef4e20604a974ed1"),
     _chinese("chinese-roberta-wwm-ext", BASE, *ZH_BERT, "5c58d0b8ec1d9014354d691c538661bf00bfdb44"),
-    _encoder(
+    published(
         "google-bert/bert-base-chinese", APACHE, BASE, *ZH_BERT, revision="8f23c25b06e129b6c986331a13d8d025a92cf0ea"
     ),
     _electra("large", LARGE, 1_302_000_000, 324_472_832, "d017e219578df8e4885484edbc8969dbdea9cbe0"),
     _electra("base", BASE, 409_000_000, 101_677_056, "693c1a7e58307777ad4cdf6b80b47c777c028572"),
     _electra("small", 256, 49_400_000, 12_280_576, "826a243f3f387450ef8d70de9c3d0706d8d8e924"),
     _chinese("chinese-xlnet-base", BASE, *XLNET, "34b827684078f956411389834966eb55588f5254"),
-    _encoder(
+    published(
         "FacebookAI/roberta-large",
         MIT,
         LARGE,
@@ -58,10 +47,10 @@ ENCODERS = (
         354_310_144,
         "722cf37b1afa9454edce342e7895e588b6ff1d59",
     ),
-    _encoder(
+    published(
         "FacebookAI/roberta-base", MIT, BASE, 499_000_000, 124_055_040, "e2da8e2f811d1448a5b465c236feacd80ffbac7b"
     ),
-    _encoder(
+    published(
         "google-bert/bert-base-uncased",
         APACHE,
         BASE,
@@ -69,7 +58,7 @@ ENCODERS = (
         108_891_648,
         "86b5e0934494bd15c9632b12f734a8a67f723594",
     ),
-    _encoder(
+    published(
         "google/electra-large-discriminator",
         APACHE,
         LARGE,
@@ -77,7 +66,7 @@ ENCODERS = (
         334_092_288,
         "c13c3df7efadc2162f42588bd28eb4e187d602a5",
     ),
-    _encoder("xlnet/xlnet-base-cased", MIT, BASE, *XLNET, revision="ceaa69c7bc5e512b5007106a7ccbb7daf24b2c79"),
+    published("xlnet/xlnet-base-cased", MIT, BASE, *XLNET, revision="ceaa69c7bc5e512b5007106a7ccbb7daf24b2c79"),
 )
 """Encoders, the Chinese ones first. Parameters are those without the pooler, which no feature passes."""
 
